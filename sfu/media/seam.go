@@ -41,6 +41,7 @@ type Handler interface {
 	HandleRTP(now int64, b []byte, index sfu.ExtSeq)
 	// HandleRTCP gets one decrypted compound packet.
 	HandleRTCP(now int64, b []byte)
-	// Flush is called once after each input batch in which the transport had RTP; out is the batch to send into.
+	// Flush is called once after each input batch in which the transport had RTP or RTCP (NACKs are answered in it);
+	// out is the batch to send into.
 	Flush(now int64, out *Burst)
 }
