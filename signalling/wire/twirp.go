@@ -1,0 +1,67 @@
+package wire
+
+import "encoding/json"
+
+// Fault is an error of the server API in Twirp's form (Twirp wire protocol v7, "Errors").
+type Fault struct {
+	Code FaultCode
+	Text string
+}
+
+// FaultCode is one of Twirp's error codes.
+type FaultCode string
+
+const (
+	BadRoute           FaultCode = "bad_route"
+	MalformedCall      FaultCode = "malformed"
+	Unauthenticated    FaultCode = "unauthenticated"
+	PermissionDenied   FaultCode = "permission_denied"
+	InvalidArgument    FaultCode = "invalid_argument"
+	NotFound           FaultCode = "not_found"
+	AlreadyExists      FaultCode = "already_exists"
+	FailedPrecondition FaultCode = "failed_precondition"
+	Unimplemented      FaultCode = "unimplemented"
+	ResourceExhausted  FaultCode = "resource_exhausted"
+	Unavailable        FaultCode = "unavailable"
+	DeadlineExceeded   FaultCode = "deadline_exceeded"
+	Internal           FaultCode = "internal"
+)
+
+// Status is the HTTP status that goes with the code.
+func (c FaultCode) Status() int {
+	switch c {
+	case BadRoute, NotFound:
+		return 404
+	case MalformedCall, InvalidArgument:
+		return 400
+	case Unauthenticated:
+		return 401
+	case PermissionDenied:
+		return 403
+	case AlreadyExists:
+		return 409
+	case FailedPrecondition:
+		return 412
+	case ResourceExhausted:
+		return 429
+	case Unimplemented:
+		return 501
+	case Unavailable:
+		return 503
+	case DeadlineExceeded:
+		return 408
+	}
+	return 500
+}
+
+// Error makes a Fault an error.
+func (f Fault) Error() string { return "api: " + string(f.Code) + ": " + f.Text }
+
+// Body is the JSON body; it is JSON also when the call was protobuf.
+func (f Fault) Body() []byte {
+	body, err := json.Marshal(map[string]string{"code": string(f.Code), "msg": f.Text})
+	if err != nil {
+		panic("wire: two strings always marshal: " + err.Error())
+	}
+	return body
+}
