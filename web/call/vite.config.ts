@@ -1,0 +1,15 @@
+import { defineConfig } from "vite";
+
+// The bundle is committed and embedded in the binary, so its names and bytes must depend on the sources alone.
+export default defineConfig({
+    base: "./",
+    build: {
+        outDir: "../dist",
+        emptyOutDir: true,
+        target: "es2022",
+        sourcemap: false,
+        chunkSizeWarningLimit: 3000,
+        assetsInlineLimit: 0,
+    },
+    worker: { format: "es" },
+});
