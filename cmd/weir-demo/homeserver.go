@@ -19,16 +19,20 @@ const homeserverConfig = `version: 2
 global:
   server_name: ` + serverName + `
   private_key: signing.pem
-  database: {connection_string: "file:homeserver.db", max_open_conns: 5, max_idle_conns: 2}
   jetstream: {storage_path: ./, in_memory: true}
   cache: {max_size_estimated: 64mb, max_age: 1h}
 client_api:
   registration_disabled: true
   registration_shared_secret: %q
   rate_limiting: {enabled: false}
-user_api: {bcrypt_cost: 4}
-media_api: {base_path: ./media}
-sync_api: {search: {enabled: false}}
+room_server: {database: {connection_string: "file:rooms.db"}}
+key_server: {database: {connection_string: "file:keys.db"}}
+federation_api: {database: {connection_string: "file:federation.db"}}
+relay_api: {database: {connection_string: "file:relay.db"}}
+mscs: {database: {connection_string: "file:mscs.db"}}
+user_api: {bcrypt_cost: 4, account_database: {connection_string: "file:accounts.db"}}
+media_api: {base_path: ./media, database: {connection_string: "file:media.db"}}
+sync_api: {search: {enabled: false}, database: {connection_string: "file:sync.db"}}
 logging: [{type: std, level: warn}]
 `
 
