@@ -60,6 +60,7 @@ type (
 	}
 
 	// OpenPublication starts accepting media for a publication; its streams are found by negotiation.
+	// Track.Muted starts it muted.
 	OpenPublication struct {
 		ID    sfu.ParticipantID
 		Track PublicationView
@@ -101,11 +102,18 @@ type (
 	// RequestKeyframe asks a publisher for one, subject to the throttle.
 	RequestKeyframe struct{ Publication sfu.PublicationID }
 
-	// SendData writes one message on a channel. Drop says that it may be dropped when the channel is behind.
+	// SendData writes one message on a channel. On any channel but Reliable it may be dropped when the channel is behind.
 	SendData struct {
 		To      []sfu.ParticipantID
 		Channel DataChannel
 		Payload []byte
+	}
+
+	// RPCReplied hands out what a participant answered to a call from outside: an ack or a response.
+	RPCReplied struct {
+		RequestID string
+		From      sfu.Identity
+		Packet    []byte
 	}
 
 	// Simulated asks the media plane to behave badly for one participant.
@@ -164,6 +172,8 @@ var (
 	ErrNoPublication = errors.New("session: no such publication")
 	ErrNotAllowed    = errors.New("session: not allowed")
 	ErrTooLarge      = errors.New("session: over a size limit")
+	ErrRemoteUnmute  = errors.New("session: unmuting others is off")
+	ErrBadPacket     = errors.New("session: undecodable data packet")
 )
 
 func (Tell) effect()              {}
@@ -182,6 +192,7 @@ func (SetTarget) effect()         {}
 func (CloseSubscription) effect() {}
 func (RequestKeyframe) effect()   {}
 func (SendData) effect()          {}
+func (RPCReplied) effect()        {}
 func (Simulated) effect()         {}
 func (Notify) effect()            {}
 func (Ended) effect()             {}

@@ -98,6 +98,9 @@ type (
 		ToSIDs   []sfu.ParticipantID
 		Topic    *string
 		Nonce    string
+		// RequestID makes it a remote procedure call: it stands as the caller's identity, and what comes back
+		// for it is an RPCReplied effect.
+		RequestID string
 	}
 	// SetMetadata changes the session's metadata.
 	SetMetadata struct{ Metadata string }
@@ -118,10 +121,12 @@ type (
 		State  TransportState
 	}
 
-	// Negotiated reports which announced tracks an offer carried.
+	// Negotiated reports which announced tracks an offer carried, and which published ones it carries no more:
+	// their section went inactive or was stopped. A publication in neither list stays as it is.
 	Negotiated struct {
 		ID    sfu.ParticipantID
 		Bound []Bound
+		Ended []sfu.PublicationID
 	}
 
 	// NegotiationFailed ends the stay with StateMismatch and a full reconnect.
@@ -137,10 +142,19 @@ type (
 		Spatial     int8
 	}
 
-	// SubscriptionBound reports that a subscription has a place in a description.
+	// SubscriptionBound reports that a subscription has a place in a description, and the codec it got there;
+	// NoCodec means the publication's first.
 	SubscriptionBound struct {
 		Subscriber  sfu.ParticipantID
 		Publication sfu.PublicationID
+		Codec       sfu.Codec
+	}
+
+	// SubscriptionPaused reports that allocation stopped or restarted a subscription for want of bandwidth.
+	SubscriptionPaused struct {
+		Subscriber  sfu.ParticipantID
+		Publication sfu.PublicationID
+		Paused      bool
 	}
 
 	// SubscriptionRefused reports that a subscription can never be placed.
@@ -150,7 +164,7 @@ type (
 		Unsupported bool
 	}
 
-	// DataArrived is one message of a data channel.
+	// DataArrived is one message of a data channel. Payload is the session's from now on.
 	DataArrived struct {
 		ID      sfu.ParticipantID
 		Channel DataChannel
@@ -237,6 +251,7 @@ func (NegotiationFailed) event()   {}
 func (StreamSeen) event()          {}
 func (SubscriptionBound) event()   {}
 func (SubscriptionRefused) event() {}
+func (SubscriptionPaused) event()  {}
 func (DataArrived) event()         {}
 func (DataOpen) event()            {}
 func (Observed) event()            {}

@@ -33,6 +33,7 @@ type Config struct {
 	DepartureTimeout int // seconds after the last participant left; 0: 20
 	MaxParticipants  int // 0: no limit
 	Encoding         Encodings
+	RemoteUnmute     bool // the outside API may unmute
 }
 
 // Encodings are the codecs a session accepts, in order of preference; nil: all that the focus forwards.
