@@ -49,7 +49,7 @@ func (a *arrivals) received(seq uint16, now int64) {
 			*a.ring = [arrivalWindow]int64{}
 			a.next = ext
 		} else {
-			for n := a.high + 1; n < ext; n++ {
+			for n := a.high + 1; n <= ext; n++ {
 				a.ring[n%arrivalWindow] = 0
 			}
 		}

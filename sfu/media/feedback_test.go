@@ -121,6 +121,7 @@ func FuzzFeedback(f *testing.F) {
 	f.Add(uint64(1), uint16(0), uint16(300))
 	f.Add(uint64(2), uint16(65500), uint16(1000))
 	f.Add(uint64(3), uint16(32767), uint16(17))
+	f.Add(uint64(9), uint16(65535), uint16(1019)) // once round the window
 	f.Fuzz(func(t *testing.T, seed uint64, base, count uint16) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		var a arrivals
