@@ -1,0 +1,120 @@
+// The programs under test, started on loopback and stopped by their process ids.
+import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { once } from "node:events";
+import { createServer, connect as dial } from "node:net";
+import { fileURLToPath } from "node:url";
+
+export const bin = process.env.WEIR_BIN ?? fileURLToPath(new URL("../../bin/", import.meta.url));
+
+/** A free TCP port of loopback. */
+export async function freePort() {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address();
+    server.close();
+    await once(server, "close");
+    return port;
+}
+
+/** Starts a program and keeps what it prints. */
+export function run(program, args, env = {}) {
+    const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const out = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => out.push(chunk));
+    const ended = once(child, "exit");
+    return {
+        child,
+        ended,
+        output: () => Buffer.concat(out).toString(),
+        async stop(signal = "SIGTERM") {
+            if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+            await ended;
+            return child.exitCode;
+        },
+    };
+}
+
+/** Asks until the answer is yes; the limit is for a program that never will. */
+export async function until(what, ask, limit = 30_000) {
+    const end = Date.now() + limit;
+    for (;;) {
+        const answer = await ask();
+        if (answer) return answer;
+        if (Date.now() > end) throw new Error(`waited in vain for: ${what}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+}
+
+/** `weir serve --dev` on free ports. */
+export async function startDev(args = []) {
+    const port = await freePort();
+    const media = await freePort();
+    const process = run(`${bin}/weir`, ["serve", "--dev", ...args], {
+        WEIR_PORT: String(port),
+        WEIR_RTC__UDP_PORT: String(media),
+        WEIR_PROMETHEUS__PORT: "0",
+    });
+    const http = `http://127.0.0.1:${port}`;
+    await until("weir serve --dev", async () => {
+        if (process.child.exitCode !== null) throw new Error(`weir ended:\n${process.output()}`);
+        return fetch(`${http}/readyz`).then((r) => r.ok, () => false);
+    });
+    return { ...process, port, http, ws: `ws://127.0.0.1:${port}` };
+}
+
+const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+/** A call token signed with the development key. */
+export function token(identity, room, grants = {}) {
+    const now = Math.floor(Date.now() / 1000);
+    const head = part({ alg: "HS256", typ: "JWT" });
+    const body = part({
+        iss: "devkey",
+        sub: identity,
+        name: identity,
+        nbf: now - 10,
+        exp: now + 3600,
+        video: { roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true, canUpdateOwnMetadata: true, ...grants },
+    });
+    const signature = createHmac("sha256", "secret").update(`${head}.${body}`).digest("base64url");
+    return `${head}.${body}.${signature}`;
+}
+
+/** Calls RoomService. */
+export async function api(focus, method, body, grants) {
+    const answer = await fetch(`${focus.http}/twirp/livekit.RoomService/${method}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Authorization: `Bearer ${token("api", body.room ?? "", grants)}` },
+        body: JSON.stringify(body),
+    });
+    return { status: answer.status, body: await answer.json() };
+}
+
+/** A TCP relay in front of a port, whose connections can be cut. */
+export async function relay(port) {
+    const open = new Set();
+    const server = createServer((socket) => {
+        const onward = dial(port, "127.0.0.1");
+        open.add(socket);
+        for (const [a, b] of [[socket, onward], [onward, socket]]) {
+            a.pipe(b);
+            a.on("error", () => b.destroy());
+            a.on("close", () => {
+                open.delete(socket);
+                b.destroy();
+            });
+        }
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return {
+        ws: `ws://127.0.0.1:${server.address().port}`,
+        cut() {
+            for (const socket of open) socket.destroy();
+        },
+        close() {
+            this.cut();
+            server.close();
+        },
+    };
+}
