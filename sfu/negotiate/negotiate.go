@@ -28,6 +28,7 @@ var (
 	ErrPayload   = errors.New("negotiate: payload type means two things")
 	ErrMismatch  = errors.New("negotiate: answer does not fit the offer")
 	ErrNoOffer   = errors.New("negotiate: answer without an offer")
+	ErrEmpty     = errors.New("negotiate: nothing to offer")
 )
 
 // maxSize bounds a description: a thousand sections of a browser fit.
@@ -126,8 +127,9 @@ type Peer struct {
 	rng     *rand.ChaCha8
 	session uint64
 	version uint64
+	used    map[uint32]bool // SSRCs drawn so far
 	state   state
-	offered *offered // our offer that waits for an answer
+	offered *state // our offer that waits for an answer
 }
 
 // NewPeer makes a Peer that has not negotiated yet.
@@ -141,6 +143,7 @@ func NewPeer(cfg Config) *Peer {
 		publish: Publishable(cfg.Software, cfg.Publish),
 		send:    Receivable(cfg.Software, cfg.Subscribe),
 		rng:     rng,
+		used:    map[uint32]bool{},
 		session: rng.Uint64() >> 2, // RFC 9429 section 5.2.1: fits in 62 bits
 	}
 }
