@@ -1,0 +1,109 @@
+// Package frame is the encrypted frame of LiveKit clients, as it stands on the wire: which bytes stay readable, where the
+// ciphertext ends, and the trailer. It knows no keys and is pure.
+//
+//	clear bytes | ciphertext | tag 16 B | IV 12 B | 0x0C | key index
+//
+// The clear bytes are authenticated with the frame. A focus may read them and must change none of them. Frames of
+// codecs with NAL units have everything behind the clear bytes escaped, so that no start code appears in it
+// (H.264 section 7.4.1). Empty frames (Opus DTX) are not encrypted.
+package frame
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"weir/sfu"
+)
+
+// Sizes of the parts, in bytes.
+const (
+	TagLen     = 16
+	IVLen      = 12
+	TrailerLen = 2
+	Overhead   = TagLen + IVLen + TrailerLen // without escaping
+)
+
+// Errors, wrapped with what was found.
+var (
+	ErrTruncated   = errors.New("frame: too short to be encrypted")
+	ErrTrailer     = errors.New("frame: not the trailer of an encrypted frame")
+	ErrUnsupported = errors.New("frame: no encrypted form of this codec")
+)
+
+// Parts of an encrypted frame. They borrow the frame's memory, or the memory given to Split.
+type Parts struct {
+	Clear    []byte // authenticated, readable
+	Sealed   []byte // ciphertext and tag
+	IV       []byte
+	KeyIndex uint8
+}
+
+// Clear counts the bytes at the front of a frame that stay readable. It gives the same answer for a frame and for its
+// encrypted form. A frame of NAL units without a slice has none.
+func Clear(c sfu.Codec, f []byte) (int, error) {
+	var n int
+	switch c {
+	case sfu.Opus, sfu.RED, sfu.PCMU, sfu.PCMA:
+		n = 1 // the TOC byte of Opus (RFC 6716 section 3.1)
+	case sfu.VP8:
+		// The frame tag, with the start code and size behind it in a key frame (RFC 6386 section 9.1): bit 0 clear.
+		if n = 3; len(f) > 0 && f[0]&1 == 0 {
+			n = 10
+		}
+	case sfu.VP9:
+		return 0, nil
+	case sfu.H264, sfu.H265:
+		n = sliceStart(c, f)
+	default:
+		return 0, fmt.Errorf("%w: %s", ErrUnsupported, c)
+	}
+	return min(n, len(f)), nil
+}
+
+// Escaped reports whether what follows the clear bytes has emulation prevention bytes in it.
+func Escaped(c sfu.Codec) bool { return c == sfu.H264 || c == sfu.H265 }
+
+// KeyIndex reads the key index of an encrypted frame without looking further; it is the last byte, escaped or not.
+func KeyIndex(f []byte) (uint8, error) {
+	if len(f) < Overhead {
+		return 0, fmt.Errorf("%w: %d bytes", ErrTruncated, len(f))
+	}
+	return f[len(f)-1], nil
+}
+
+// Split takes an encrypted frame apart. Escaped frames are unescaped into scratch, which is used from its start and
+// returned, grown if it was too small; others stay where they are.
+func Split(c sfu.Codec, f, scratch []byte) (Parts, []byte, error) {
+	n, err := Clear(c, f)
+	if err != nil {
+		return Parts{}, scratch, err
+	}
+	p := Parts{Clear: f[:n]}
+	rest := f[n:]
+	if Escaped(c) {
+		scratch = Unescape(scratch[:0], rest)
+		rest = scratch
+	}
+	if len(rest) < Overhead {
+		return Parts{}, scratch, fmt.Errorf("%w: %d bytes behind the clear ones", ErrTruncated, len(rest))
+	}
+	end := len(rest) - TrailerLen
+	if rest[end] != IVLen {
+		return Parts{}, scratch, fmt.Errorf("%w: IV of %d bytes", ErrTrailer, rest[end])
+	}
+	p.KeyIndex = rest[end+1]
+	p.IV = rest[end-IVLen : end]
+	p.Sealed = rest[:end-IVLen]
+	return p, scratch, nil
+}
+
+// AppendTrailer ends an encrypted frame: IV, its length, the key index.
+func AppendTrailer(dst, iv []byte, keyIndex uint8) []byte {
+	dst = append(dst, iv...)
+	return append(dst, IVLen, keyIndex)
+}
+
+// Injected reports whether a frame was made by a focus (silence, a blank picture): it ends in the session's trailer.
+// Clients pass such frames on undecrypted.
+func Injected(f, trailer []byte) bool { return len(trailer) > 0 && bytes.HasSuffix(f, trailer) }

@@ -1,0 +1,122 @@
+package frame
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"weir/sfu"
+)
+
+func TestClear(t *testing.T) {
+	key := append([]byte{0x10}, make([]byte, 40)...)
+	delta := append([]byte{0x11}, make([]byte, 40)...)
+	h264 := []byte{0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x68, 3, 0, 0, 1, 0x65, 0x88, 0x99, 0xaa, 0xbb}
+	for _, c := range []struct {
+		name  string
+		codec sfu.Codec
+		frame []byte
+		want  int
+	}{
+		{"opus", sfu.Opus, []byte{0x78, 1, 2}, 1},
+		{"empty opus (DTX)", sfu.Opus, nil, 0},
+		{"VP8 key frame", sfu.VP8, key, 10},
+		{"VP8 delta frame", sfu.VP8, delta, 3},
+		{"VP8 shorter than its header", sfu.VP8, key[:4], 4},
+		{"VP9 has nothing readable", sfu.VP9, key, 0},
+		{"H264 up to two bytes of the IDR slice", sfu.H264, h264, 17},
+		{"H264 non-IDR slice", sfu.H264, []byte{0, 0, 1, 0x41, 0x9a, 1, 2}, 5},
+		{"H264 without a slice", sfu.H264, []byte{0, 0, 1, 0x67, 1, 2}, 0},
+		{"H264 that ends in a start code", sfu.H264, []byte{0, 0, 1}, 0},
+		{"H264 slice of one byte", sfu.H264, []byte{0, 0, 1, 0x65}, 4},
+		{"H265 IDR slice", sfu.H265, []byte{0, 0, 1, 0x40, 1, 9, 0, 0, 1, 0x26, 1, 7, 8}, 11},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Clear(c.codec, c.frame)
+			if err != nil || got != c.want {
+				t.Fatalf("got %d, %v; want %d", got, err, c.want)
+			}
+		})
+	}
+	if _, err := Clear(sfu.AV1, key); !errors.Is(err, ErrUnsupported) {
+		t.Fatalf("AV1: %v", err)
+	}
+}
+
+func TestSplitRefuses(t *testing.T) {
+	good := append([]byte{0x78}, make([]byte, TagLen)...)
+	good = AppendTrailer(good, make([]byte, IVLen), 7)
+	if p, _, err := Split(sfu.Opus, good, nil); err != nil || p.KeyIndex != 7 || len(p.Sealed) != TagLen || len(p.Clear) != 1 {
+		t.Fatalf("a whole frame: %+v, %v", p, err)
+	}
+	for n := range good {
+		if _, _, err := Split(sfu.Opus, good[:n], nil); !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrTrailer) {
+			t.Fatalf("cut to %d bytes: %v", n, err)
+		}
+	}
+	bad := bytes.Clone(good)
+	bad[len(bad)-2] = 16
+	if _, _, err := Split(sfu.Opus, bad, nil); !errors.Is(err, ErrTrailer) {
+		t.Fatalf("IV of 16 bytes: %v", err)
+	}
+}
+
+func TestLongStartCodes(t *testing.T) {
+	got := AppendLongStartCodes(nil, []byte{0, 0, 1, 0x67, 5, 0, 0, 0, 1, 0x65, 9})
+	if want := []byte{0, 0, 0, 1, 0x67, 5, 0, 0, 0, 1, 0x65, 9}; !bytes.Equal(got, want) {
+		t.Fatalf("got % x", got)
+	}
+}
+
+func TestInjected(t *testing.T) {
+	if !Injected([]byte{1, 2, 3, 4}, []byte{3, 4}) || Injected([]byte{1, 2}, nil) || Injected([]byte{4}, []byte{3, 4}) {
+		t.Fatal("a frame is injected exactly if it ends in a trailer that exists")
+	}
+}
+
+// Escaping hides every start code and is undone by Unescape.
+func FuzzEscape(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 1, 0, 0, 3, 0, 0})
+	f.Add([]byte{0, 0, 2, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		escaped := AppendEscaped(nil, raw)
+		if bytes.Contains(escaped, startCode) || bytes.Contains(escaped, []byte{0, 0, 0}) {
+			t.Fatalf("start code in % x", escaped)
+		}
+		if got := Unescape(nil, escaped); !bytes.Equal(got, raw) {
+			t.Fatalf("% x came back as % x", raw, got)
+		}
+	})
+}
+
+// Split never reads past the frame, and its parts add up to it.
+func FuzzSplit(f *testing.F) {
+	f.Add(uint8(sfu.VP8), AppendTrailer(make([]byte, 40), make([]byte, IVLen), 1))
+	f.Add(uint8(sfu.H264), []byte{0, 0, 1, 0x65, 1, 2, 0, 0, 3, 1})
+	f.Fuzz(func(t *testing.T, codec uint8, b []byte) {
+		c := sfu.Codec(codec % uint8(sfu.H265+1))
+		before := bytes.Clone(b)
+		p, _, err := Split(c, b, nil)
+		if !bytes.Equal(before, b) {
+			t.Fatal("the frame was changed")
+		}
+		if err != nil {
+			return
+		}
+		again := append(bytes.Clone(p.Sealed), p.IV...)
+		again = append(again, IVLen, p.KeyIndex)
+		if Escaped(c) {
+			again = Unescape(nil, AppendEscaped(nil, again))
+		}
+		if rest := unescaped(c, b[len(p.Clear):]); !bytes.Equal(again, rest) {
+			t.Fatalf("parts % x do not add up to % x", again, rest)
+		}
+	})
+}
+
+func unescaped(c sfu.Codec, b []byte) []byte {
+	if Escaped(c) {
+		return Unescape(nil, b)
+	}
+	return b
+}

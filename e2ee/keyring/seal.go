@@ -1,0 +1,59 @@
+package keyring
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"weir/e2ee/frame"
+	"weir/sfu"
+)
+
+// countModulus wraps the frame count within the IV.
+const countModulus = 0xffff
+
+// Sealer encrypts the frames of one RTP stream. One goroutine owns it.
+type Sealer struct {
+	ssrc    uint32
+	count   uint32
+	iv      [frame.IVLen]byte
+	scratch []byte
+}
+
+// NewSealer makes a Sealer for an SSRC. start should be random: it keeps IVs apart when a stream begins again.
+func NewSealer(ssrc, start uint32) *Sealer { return &Sealer{ssrc: ssrc, count: start} }
+
+// Seal encrypts a frame with the ring's current key and appends it to dst. timestamp is the frame's RTP timestamp.
+// Empty frames stay empty.
+func (s *Sealer) Seal(dst []byte, r *Ring, c sfu.Codec, f []byte, timestamp uint32) ([]byte, error) {
+	if len(f) == 0 {
+		return dst, nil
+	}
+	k := r.slot(r.current).key
+	if !k.Set() {
+		return dst, fmt.Errorf("%w: %d", ErrNoKey, r.current)
+	}
+	n, err := frame.Clear(c, f)
+	if err != nil {
+		return dst, err
+	}
+	iv := s.next(timestamp)
+	from := len(dst)
+	if !frame.Escaped(c) {
+		dst = append(dst, f[:n]...)
+		dst = k.aead.Seal(dst, iv, f[n:], dst[from:])
+		return frame.AppendTrailer(dst, iv, r.current), nil
+	}
+	dst = frame.AppendLongStartCodes(dst, f[:n])
+	s.scratch = k.aead.Seal(s.scratch[:0], iv, f[n:], dst[from:])
+	s.scratch = frame.AppendTrailer(s.scratch, iv, r.current)
+	return frame.AppendEscaped(dst, s.scratch), nil
+}
+
+// next is the IV of the next frame: SSRC, timestamp, timestamp − count mod 0xffff, each 32 bits, big-endian.
+func (s *Sealer) next(timestamp uint32) []byte {
+	binary.BigEndian.PutUint32(s.iv[0:], s.ssrc)
+	binary.BigEndian.PutUint32(s.iv[4:], timestamp)
+	binary.BigEndian.PutUint32(s.iv[8:], timestamp-s.count%countModulus)
+	s.count++
+	return s.iv[:]
+}
