@@ -1,0 +1,195 @@
+package media
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+)
+
+// reader takes the datagrams of one socket apart on one goroutine (RFC 7983): STUN and DTLS go to queues, RTP and RTCP are
+// decrypted where they lie and handed on at once.
+type reader struct {
+	endpoint *Endpoint
+	socket   Socket
+	bit      uint64 // this reader in Transport.dirty
+	known    map[netip.AddrPort]*route
+	dirty    []*Transport // had media in this batch
+	out      *Burst
+
+	lastAddr  netip.AddrPort
+	lastRoute *route
+}
+
+// readBatch is how many messages one read takes.
+const readBatch = 64
+
+func (r *reader) run() {
+	ms := make([]Message, readBatch)
+	for {
+		n, err := r.socket.ReadBatch(ms)
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				r.endpoint.log.Error("media socket ended", "error", err)
+			}
+			return
+		}
+		r.batch(ms[:n])
+	}
+}
+
+func (r *reader) batch(ms []Message) {
+	now := r.endpoint.Now()
+	var packets, bytes uint64
+	for i := range ms {
+		m := &ms[i]
+		addr := netip.AddrPortFrom(m.Addr.Addr().Unmap(), m.Addr.Port())
+		bytes += uint64(len(m.Buf))
+		if m.Segment == 0 || m.Segment >= len(m.Buf) {
+			packets++
+			r.datagram(now, addr, m.Buf)
+			continue
+		}
+		for rest := m.Buf; len(rest) > 0; {
+			n := min(m.Segment, len(rest))
+			packets++
+			r.datagram(now, addr, rest[:n:n])
+			rest = rest[n:]
+		}
+	}
+	got := &r.endpoint.got
+	got.packets.Add(packets)
+	got.bytes.Add(bytes)
+	got.batches.Add(1)
+	for i, t := range r.dirty {
+		t.flush(now, r)
+		r.dirty[i] = nil
+	}
+	r.dirty = r.dirty[:0]
+	r.out.Flush()
+}
+
+// datagram goes by its first byte (RFC 7983 section 7).
+func (r *reader) datagram(now int64, from netip.AddrPort, b []byte) {
+	e := r.endpoint
+	if len(b) == 0 {
+		e.drop(DropUnknown)
+		return
+	}
+	switch c := b[0]; {
+	case c >= 128 && c <= 191:
+		ro := r.route(from)
+		if ro == nil {
+			e.drop(DropNoTransport)
+			return
+		}
+		r.media(now, ro, b)
+	case c <= 3:
+		r.stun(now, from, b)
+	case c >= 20 && c <= 63:
+		ro := r.route(from)
+		if ro == nil {
+			e.drop(DropNoTransport)
+		} else if t := ro.owner.Load(); t == nil {
+			e.drop(DropNoTransport)
+		} else if !t.dtlsIn.push(from, b) {
+			e.drop(DropQueueFull)
+		}
+	default:
+		e.drop(DropUnknown)
+	}
+}
+
+// media decrypts and hands on. RTP and RTCP share the port: RTCP has payload types 64 to 95 (RFC 5761 section 4).
+func (r *reader) media(now int64, ro *route, b []byte) {
+	t := ro.owner.Load()
+	if t == nil {
+		r.endpoint.drop(DropNoTransport)
+		return
+	}
+	if len(b) < 2 {
+		r.endpoint.drop(DropMalformed)
+		return
+	}
+	var err error
+	if kind := b[1] & 0x7f; kind >= 64 && kind <= 95 {
+		err = t.takeRTCP(now, b, r)
+	} else {
+		err = t.takeRTP(now, b, r)
+	}
+	switch {
+	case err == nil:
+		ro.seen.Store(now)
+	case errors.Is(err, errForged):
+		r.endpoint.drop(DropForged)
+	case errors.Is(err, errNoKeys):
+		r.endpoint.drop(DropNoKeys)
+	case errors.Is(err, errSources):
+		r.endpoint.drop(DropSources)
+	default:
+		r.endpoint.drop(DropMalformed)
+	}
+}
+
+// stun routes a request by its user name and, when it is true, gives the address to the transport; answers and
+// indications follow the address.
+func (r *reader) stun(now int64, from netip.AddrPort, b []byte) {
+	e := r.endpoint
+	m, ok := parseSTUN(b)
+	if !ok {
+		e.drop(DropSTUNMalformed)
+		return
+	}
+	if m.kind != stunRequest {
+		if ro := r.route(from); ro == nil {
+			e.drop(DropNoTransport)
+		} else if t := ro.owner.Load(); t == nil {
+			e.drop(DropNoTransport)
+		} else if !t.conns.Load().push(from, b) {
+			e.drop(DropQueueFull)
+		}
+		return
+	}
+	e.mu.RLock()
+	c := e.ufrags[string(m.localUfrag())]
+	e.mu.RUnlock()
+	if c == nil {
+		e.drop(DropSTUNUfrag)
+		return
+	}
+	if !m.authentic(c.pwd) {
+		e.drop(DropSTUNIntegrity)
+		return
+	}
+	if !e.bind(from, c.transport, now) {
+		return
+	}
+	c.transport.heard.Store(&from)
+	if !c.push(from, b) {
+		e.drop(DropQueueFull)
+	}
+}
+
+// route finds the owner of an address: the packet before, then this reader's map, then the shared one.
+func (r *reader) route(from netip.AddrPort) *route {
+	if from == r.lastAddr && r.lastRoute != nil && r.lastRoute.owner.Load() != nil {
+		return r.lastRoute
+	}
+	ro := r.known[from]
+	if ro == nil || ro.owner.Load() == nil {
+		e := r.endpoint
+		e.mu.RLock()
+		ro = e.routes[from]
+		all := len(e.routes)
+		e.mu.RUnlock()
+		if ro == nil {
+			delete(r.known, from)
+			return nil
+		}
+		if len(r.known) > 2*all+64 { // mostly addresses that went
+			clear(r.known)
+		}
+		r.known[from] = ro
+	}
+	r.lastAddr, r.lastRoute = from, ro
+	return ro
+}
