@@ -158,7 +158,9 @@ func (s *Server) fault(method string, asked wire.Call, err error) wire.Fault {
 }
 
 // admin tells whether the token may manage id.
-func (c caller) admin(id sfu.SessionID) bool { return c.token.Admin && id != "" && c.token.Session == id }
+func (c caller) admin(id sfu.SessionID) bool {
+	return c.token.Admin && id != "" && c.token.Session == id
+}
 
 // permitted applies the column "Grant" of livekit.md section 9.
 func (c caller) permitted(asked wire.Call) bool {
