@@ -36,6 +36,16 @@ func (p *Peer) place(next *state, all []media, wanted []Wanted, r *Result) {
 		missing[kind] = max(0, missing[kind]-cooling[kind])
 	}
 	r.MissingAudios, r.MissingVideos = missing[sfu.Audio], missing[sfu.Video]
+	for i := range all {
+		if m, sec := &all[i], &next.sections[i]; m.receives && !m.rejected && sec.out == nil {
+			switch m.kind {
+			case sfu.Audio:
+				r.FreeAudios++
+			case sfu.Video:
+				r.FreeVideos++
+			}
+		}
+	}
 }
 
 // release takes off what is no longer wanted or no longer possible; it returns what stays. A section from which a

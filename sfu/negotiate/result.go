@@ -18,6 +18,8 @@ type Result struct {
 	Refused []sfu.PublicationID
 	// MissingAudios and MissingVideos count wanted publications that found no section: the client shall add as many.
 	MissingAudios, MissingVideos int
+	// FreeAudios and FreeVideos count the sections that the next offer can place publications on without any more.
+	FreeAudios, FreeVideos int
 	// Again says that sections became free in this answer that still unplaced publications can take in the next offer:
 	// ask for an offer even if nothing is missing. (A browser fires no track event if a section changes its
 	// publication without being inactive in between.)
