@@ -93,12 +93,14 @@ func (s *Selector) Select(target sfu.Layer, spatial int8, p *sfu.Packet, d *code
 		if !d.Keyframe || !s.accepts(spatial) {
 			return Verdict{}
 		}
+		before := *s
 		s.lock(spatial, p, d)
 		v := s.judge(p, d)
-		v.Start = v.Forward
-		if !v.Forward {
-			s.cur = sfu.NoLayer
+		if !v.Forward { // a descriptor that contradicts itself
+			*s = before
+			return Verdict{}
 		}
+		v.Start = true
 		return v
 	}
 	return s.judge(p, d)
@@ -125,7 +127,11 @@ func (s *Selector) lock(spatial int8, p *sfu.Packet, d *codec.Description) {
 	s.byDD = d.Dependency.Structure != nil
 	s.svc = svc{}
 	s.targets = targets{}
-	s.restart(p, s.limit())
+	for i := range s.since {
+		s.since[i] = never
+		s.svc.since[i] = never
+	}
+	s.open(0, s.limit(), p.Seq)
 }
 
 func (s *Selector) judge(p *sfu.Packet, d *codec.Description) Verdict {
@@ -162,7 +168,7 @@ func (s *Selector) limit() int8 {
 
 // judgeTemporal serves a stream with temporal layers alone.
 func (s *Selector) judgeTemporal(p *sfu.Packet, d *codec.Description, fresh bool) Verdict {
-	if fresh && d.StartOfFrame {
+	if fresh && d.StartOfFrame && s.cfg.Codec.Kind() == sfu.Video {
 		s.turn(p, d, s.limit())
 	}
 	t := d.Layer.Temporal & (temporals - 1)
@@ -173,13 +179,13 @@ func (s *Selector) judgeTemporal(p *sfu.Packet, d *codec.Description, fresh bool
 func (s *Selector) turn(p *sfu.Packet, d *codec.Description, limit int8) {
 	t := d.Layer.Temporal
 	switch {
-	case d.Keyframe:
-		s.restart(p, limit)
 	case limit < s.cur.Temporal:
 		for i := limit + 1; i < temporals; i++ {
 			s.since[i] = never
 		}
 		s.cur.Temporal = limit
+	case d.Keyframe:
+		s.open(s.cur.Temporal+1, limit, p.Seq)
 	case limit == s.cur.Temporal || !d.SwitchUp:
 	case s.cfg.Codec == sfu.VP9:
 		// RFC 9628 section 4.2, U: later pictures of higher layers do not refer to anything above this one's layer from
@@ -194,19 +200,12 @@ func (s *Selector) turn(p *sfu.Packet, d *codec.Description, limit int8) {
 	}
 }
 
+// open takes the temporal layers from one to another from a number on.
 func (s *Selector) open(from, to int8, seq sfu.ExtSeq) {
 	for i := from; i <= to; i++ {
 		s.since[i] = seq
 	}
 	s.cur.Temporal = to
-}
-
-// restart takes all temporal layers up to limit from a keyframe on.
-func (s *Selector) restart(p *sfu.Packet, limit int8) {
-	for i := range s.since {
-		s.since[i] = never
-	}
-	s.open(0, limit, p.Seq)
 }
 
 // top is the highest spatial layer in the stream.

@@ -34,7 +34,7 @@ func (s *Selector) judgePicture(p *sfu.Packet, d *codec.Description, fresh bool)
 		if !s.cur.Valid() {
 			return Verdict{}
 		}
-		s.turn(p, d, s.pictureLimit())
+		s.turn(p, d, s.limit())
 	}
 	if !s.cur.Valid() {
 		return Verdict{}
@@ -86,6 +86,9 @@ func (s *Selector) turnPicture() {
 	g.begun, g.key, g.high = true, false, 0
 	if g.absent > missing {
 		s.cur = sfu.NoLayer // the encoder gave the layer up without a key picture
+		for i := range g.since {
+			g.since[i] = never
+		}
 		return
 	}
 	if t := s.target.Spatial; t >= 0 && t < s.cur.Spatial && g.intact>>t&1 != 0 {
@@ -96,17 +99,6 @@ func (s *Selector) turnPicture() {
 	}
 }
 
-// pictureLimit is the temporal limit: the base alone while a lower spatial layer cannot be reached.
-func (s *Selector) pictureLimit() int8 {
-	if !s.target.Valid() {
-		return s.cur.Temporal
-	}
-	if s.target.Spatial < s.cur.Spatial {
-		return 0
-	}
-	return min(s.target.Temporal, temporals-1)
-}
-
 // keyPicture starts at the base layer's frame of a key picture: every layer up to the target can be taken from here.
 func (s *Selector) keyPicture(p *sfu.Packet) {
 	g := &s.svc
@@ -114,8 +106,10 @@ func (s *Selector) keyPicture(p *sfu.Packet) {
 		s.cur.Spatial = min(s.target.Spatial, spatials-1)
 	}
 	for i := range g.since {
-		g.since[i] = never
-		if int8(i) <= s.cur.Spatial {
+		switch {
+		case int8(i) > s.cur.Spatial:
+			g.since[i] = never
+		case g.since[i] == never:
 			g.since[i] = p.Seq
 		}
 	}

@@ -90,8 +90,10 @@ func (g *targets) decide(limit sfu.Layer, p *sfu.Packet, d *codec.Description) {
 	dep := &d.Dependency
 	key := d.StartOfFrame && dep.Attached && dep.FdiffCount == 0
 	if key {
-		g.structure, g.intact, g.since = dep.Structure, 0, p.Seq
-		g.cur = -1
+		g.structure, g.intact, g.cur = dep.Structure, 0, -1
+		if !g.begun {
+			g.since = p.Seq
+		}
 	}
 	g.advance(d.Frame)
 	if dep.Structure != g.structure { // a sequence whose start was lost
