@@ -27,6 +27,9 @@ type candidate struct {
 // candidatePrefix goes before the attribute value in an RTCIceCandidateInit, but not in ours.
 const candidatePrefix = "candidate:"
 
+// undecodable stands for a candidateInit that could not be read; it is not JSON either.
+const undecodable = "?"
+
 func targetIn(t livekit.SignalTarget) session.Target {
 	if t == livekit.SignalTarget_SUBSCRIBER {
 		return session.Subscriber
@@ -46,15 +49,23 @@ func trickleIn(t *livekit.TrickleRequest) session.Trickle {
 		out.Bad = true
 		return out
 	}
-	out.Init = strings.TrimPrefix(c.Candidate, candidatePrefix)
+	out.Init = bare(c.Candidate)
 	if c.Mid != nil {
 		out.Mid = *c.Mid
 	}
 	return out
 }
 
+// bare takes off every prefix, so that nothing is left to mistake for the one we put on.
+func bare(value string) string {
+	for strings.HasPrefix(value, candidatePrefix) {
+		value = value[len(candidatePrefix):]
+	}
+	return value
+}
+
 func trickleOut(t session.Trickle) *livekit.TrickleRequest {
-	out := &livekit.TrickleRequest{Target: livekit.SignalTarget(t.Target), Final: t.Final}
+	out := &livekit.TrickleRequest{Target: livekit.SignalTarget(t.Target), Final: t.Final, CandidateInit: undecodable}
 	if !t.Bad {
 		out.CandidateInit = candidateOut(t.Init, t.Mid)
 	}
@@ -64,7 +75,7 @@ func trickleOut(t session.Trickle) *livekit.TrickleRequest {
 // candidateOut always names a mid and a line: some clients' JSON readers need both. Everything is bundled, so the
 // first line serves for all.
 func candidateOut(value, mid string) string {
-	if value != "" && !strings.HasPrefix(value, candidatePrefix) {
+	if value = bare(value); value != "" {
 		value = candidatePrefix + value
 	}
 	line := uint16(0)

@@ -1,6 +1,11 @@
 package wire
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"errors"
+
+	"weir/sfu/session"
+)
 
 // Fault is an error of the server API in Twirp's form (Twirp wire protocol v7, "Errors").
 type Fault struct {
@@ -64,4 +69,28 @@ func (f Fault) Body() []byte {
 		panic("wire: two strings always marshal: " + err.Error())
 	}
 	return body
+}
+
+// FaultOf tells a caller of the API what went wrong. Errors of our own making are not told in full.
+func FaultOf(err error) Fault {
+	var f Fault
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, session.ErrNoSession):
+		return Fault{NotFound, "requested room does not exist"}
+	case errors.Is(err, session.ErrNoParticipant):
+		return Fault{NotFound, "participant does not exist"}
+	case errors.Is(err, session.ErrNoPublication):
+		return Fault{NotFound, "track is not found"}
+	case errors.Is(err, session.ErrNotAllowed):
+		return Fault{PermissionDenied, "not allowed"}
+	case errors.Is(err, session.ErrTooLarge), errors.Is(err, ErrTooLarge):
+		return Fault{InvalidArgument, "over a size limit"}
+	case errors.Is(err, ErrMalformed):
+		return Fault{MalformedCall, err.Error()}
+	case errors.Is(err, ErrUnknown):
+		return Fault{BadRoute, err.Error()}
+	}
+	return Fault{Internal, "internal error"}
 }
