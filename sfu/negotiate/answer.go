@@ -66,6 +66,9 @@ func (p *Peer) Answer(o Offer, l Local, pending []Pending, wanted []Wanted) (Res
 			p.answerMedia(w, m, sec, &r)
 		}
 	}
+	if len(w.group) == 0 {
+		return Result{}, fmt.Errorf("answer: %w: no section has a codec of ours", ErrTransport)
+	}
 	r.SDP, r.Mids = w.text(), next.mids()
 	next.remote = d.remote
 	p.state = next
@@ -84,14 +87,11 @@ func (p *Peer) answerMedia(w *writer, m *media, sec *section, r *Result) {
 		wanted = &sec.out.Wanted
 	}
 	var receive, send []Format
-	var exts []Extensions
 	if m.sends || !m.receives {
 		receive = p.receiveFormats(m, pending)
-		exts = append(exts, p.receiveExtensions(m))
 	}
 	if m.receives || !m.sends {
 		send = p.sendFormats(m, wanted)
-		exts = append(exts, p.sendExtensions(m))
 	}
 	both := union(receive, send)
 	if len(both) == 0 {
@@ -103,7 +103,7 @@ func (p *Peer) answerMedia(w *writer, m *media, sec *section, r *Result) {
 	md := w.media(m, both)
 	w.transport(md, m.mid, setDirection(sends, receives))
 	w.rtcp(md, m.rsize)
-	w.extensions(md, m.exts, exts)
+	w.extensions(md, m.exts, p.echoed(m))
 	for _, f := range both {
 		w.format(md, f, pending, wanted)
 	}

@@ -168,7 +168,7 @@ func (c *Client) offerPublication(w *writer, s *clientSection) {
 	md := w.media(&media{name: s.kind.String(), protos: rtpProtos}, formats)
 	w.transport(md, s.mid, setDirection(!s.off, false))
 	w.rtcp(md, true)
-	w.extensions(md, ownExtensions, []Extensions{publishIDs(s.kind)})
+	w.extensions(md, ownExtensions, publishIDs(s.kind))
 	for _, f := range formats {
 		w.format(md, f, nil, &Wanted{Stereo: s.pub.Stereo})
 	}
@@ -189,7 +189,7 @@ func (c *Client) offerReceive(w *writer, s *clientSection) {
 	md := w.media(&media{name: s.kind.String(), protos: rtpProtos}, formats)
 	w.transport(md, s.mid, setDirection(false, true))
 	w.rtcp(md, true)
-	w.extensions(md, ownExtensions, []Extensions{receiveIDs(s.kind)})
+	w.extensions(md, ownExtensions, receiveIDs(s.kind))
 	for _, f := range formats {
 		w.format(md, f, nil, nil)
 	}
@@ -282,7 +282,7 @@ func (c *Client) Answer(offer string, l Local) (Result, error) {
 		md := w.media(m, formats)
 		w.transport(md, m.mid, setDirection(false, m.sends))
 		w.rtcp(md, m.rsize)
-		w.extensions(md, m.exts, []Extensions{exts})
+		w.extensions(md, m.exts, exts)
 		for _, f := range formats {
 			w.format(md, f, nil, nil)
 		}
@@ -290,6 +290,9 @@ func (c *Client) Answer(offer string, l Local) (Result, error) {
 			r.Mids[m.mid] = m.track
 			r.Receives = append(r.Receives, clientReceive(m, formats, exts))
 		}
+	}
+	if len(w.group) == 0 {
+		return Result{}, fmt.Errorf("answer: %w: no section has a codec of ours", ErrTransport)
 	}
 	r.SDP = w.text()
 	c.remote = d.remote

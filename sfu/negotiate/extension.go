@@ -71,14 +71,24 @@ func upstreamURIs(kind sfu.Kind, transportCC bool) []string {
 	return append(uris, uriAbsSendTime)
 }
 
+// echoed is what an answer repeats: all that we use in either direction, in every section. Chromium leaves an extension that
+// an answer refused out of every later offer, so a client that first only receives could never simulcast.
+func (p *Peer) echoed(m *media) Extensions {
+	uris := append(upstreamURIs(m.kind, offersTransportCC(m)), p.downstreamURIs(m.kind)...)
+	return collect(m.exts, uris, func(extension) bool { return true })
+}
+
 // downstreamURIs are the extensions sent to subscribers.
 func (p *Peer) downstreamURIs(kind sfu.Kind) []string {
 	uris := []string{uriMid, uriAbsCaptureTime}
-	if kind == sfu.Video {
-		uris = append(uris, uriDependency)
-		if p.cfg.PlayoutDelay {
-			uris = append(uris, uriPlayoutDelay)
-		}
+	if kind == sfu.Audio {
+		// No transport-cc: a section may carry either direction, and a publisher whose audio packets are numbered but never
+		// reported takes them for lost.
+		return uris
+	}
+	uris = append(uris, uriDependency)
+	if p.cfg.PlayoutDelay {
+		uris = append(uris, uriPlayoutDelay)
 	}
 	if p.cfg.REMB {
 		return append(uris, uriAbsSendTime)

@@ -135,7 +135,7 @@ func (p *Peer) offerMedia(w *writer, sec *section) {
 	w.transport(md, sec.mid, setDirection(sec.out != nil, false))
 	w.rtcp(md, true)
 	ids := ownIDs(p.downstreamURIs(sec.kind))
-	w.extensions(md, ownExtensions, []Extensions{ids})
+	w.extensions(md, ownExtensions, ids)
 	for _, f := range formats {
 		w.format(md, f, nil, wanted)
 	}

@@ -24,14 +24,13 @@ func offersTransportCC(m *media) bool {
 }
 
 func (p *Peer) downstream(kind sfu.Kind) Feedback {
-	set := TransportCC
-	if p.cfg.REMB {
-		set = REMB
+	switch {
+	case kind == sfu.Audio:
+		return NACK
+	case p.cfg.REMB:
+		return REMB | FIR | NACK | PLI
 	}
-	if kind == sfu.Audio {
-		return set | NACK
-	}
-	return set | FIR | NACK | PLI
+	return TransportCC | FIR | NACK | PLI
 }
 
 // receiveFormats are the formats of a section that we let the client send, best first. pending is nil if the section

@@ -126,13 +126,10 @@ func (w *writer) rtcp(md *sdp.MediaDescription, rsize bool) {
 }
 
 // extensions writes the extmap lines of what both sides use, in the order offered.
-func (w *writer) extensions(md *sdp.MediaDescription, offered []extension, used []Extensions) {
+func (w *writer) extensions(md *sdp.MediaDescription, offered []extension, used Extensions) {
 	for _, e := range offered {
-		for i := range used {
-			if id := used[i].slot(e.uri); id != nil && *id == e.id {
-				md.WithValueAttribute("extmap", strconv.Itoa(int(e.id))+" "+e.uri)
-				break
-			}
+		if id := used.slot(e.uri); id != nil && *id == e.id {
+			md.WithValueAttribute("extmap", strconv.Itoa(int(e.id))+" "+e.uri)
 		}
 	}
 }
