@@ -20,9 +20,10 @@ type (
 	// its Goodbye by Tell, no Result.
 	Result struct{ Err error }
 
-	// OpenTransports makes the transports of a participant that joined.
+	// OpenTransports makes the transports of a participant that joined. What the media plane has to say goes to Sink.
 	OpenTransports struct {
 		ID       sfu.ParticipantID
+		Sink     Sink
 		Identity sfu.Identity
 		Software sfu.Software
 		Settings Settings
