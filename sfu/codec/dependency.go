@@ -277,30 +277,3 @@ func (s *Structure) setTargetLayers() {
 		s.TargetLayer[dt] = top
 	}
 }
-
-// AppendDependency appends the descriptor raw with another frame number. If d resolved raw and active is a mask other than
-// the one that raw gives, the mask is written into it too, which makes it longer (AV1 RTP A.4: whoever restricts the decode
-// targets says so). active 0 leaves the mask as it is.
-func AppendDependency(dst, raw []byte, d *Dependency, frame uint16, active uint32) []byte {
-	if len(raw) < 3 {
-		return append(dst, raw...)
-	}
-	at := len(dst)
-	if d == nil || d.Structure == nil || active == 0 || active == d.Active && (d.HasActive || d.Attached) {
-		dst = append(dst, raw...)
-		dst[at+1], dst[at+2] = byte(frame>>8), byte(frame)
-		return dst
-	}
-	w := bitWriter{b: append(dst, raw[0], byte(frame>>8), byte(frame))}
-	flags := uint32(0)
-	if len(raw) > 3 {
-		flags = uint32(raw[3] >> 3)
-	}
-	w.put(flags|0x08, 5) // active_decode_targets_present_flag
-	if d.Attached {
-		w.copyBits(raw, 29, int(d.structureEnd))
-	}
-	w.put(active, int(d.Structure.Targets))
-	w.copyBits(raw, int(d.definition), int(d.end))
-	return w.b
-}

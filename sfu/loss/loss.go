@@ -19,7 +19,7 @@ type Config struct {
 const (
 	// maxGap is the most packets that a jump may leave missing. A longer one is a restart: only a keyframe helps.
 	maxGap = 512
-	// duplicates are recognised this far back.
+	// seenWindow is how far back duplicates are recognised.
 	seenWindow = 1024
 )
 
@@ -77,11 +77,7 @@ func (t *Tracker) Received(seq sfu.ExtSeq, now int64) bool {
 	switch {
 	case !t.begun:
 		t.restart(seq)
-	case seq > t.highest+maxGap || seq+maxGap < t.highest && seq+seenWindow <= t.highest:
-		if seq < t.highest {
-			t.count.Duplicate++ // too old to tell
-			return false
-		}
+	case seq > t.highest+maxGap:
 		t.count.Restarts++
 		t.restart(seq)
 	case seq > t.highest:
@@ -90,7 +86,7 @@ func (t *Tracker) Received(seq sfu.ExtSeq, now int64) bool {
 			t.lose(s, now)
 		}
 		t.highest = seq
-	case t.marked(seq):
+	case seq+seenWindow <= t.highest || t.marked(seq): // what is too old to tell counts as seen
 		t.count.Duplicate++
 		return false
 	default:

@@ -38,8 +38,6 @@ const (
 
 	// idle: who sent nothing for so long counts as silent in the comparison.
 	idle = 40 * time.Second
-	// loudest is the level above silence, of 127, at which a frame counts as silent at all: rumble below it is no speech.
-	quietest = 127 - 77
 )
 
 // scores of the three lengths.
@@ -100,7 +98,7 @@ func (v *voice) add(loudness uint8) {
 	// The floor follows a quieter level at once, and a louder one over some seconds: speech has pauses, noise has none.
 	switch x := float64(loudness); {
 	case x == 0:
-	case v.floor == 0 || x < v.floor:
+	case x < v.floor:
 		v.floor = x
 	default:
 		v.floor += (x - v.floor) / 500
@@ -179,24 +177,19 @@ func (v *voice) speaks() bool {
 	return false
 }
 
-// immediate is how many steps the level of the i-th newest frame stands above the noise floor.
+// immediate is the level of the i-th newest frame in steps; none if it does not stand out of the noise.
 func (v *voice) immediate(i int) int {
+	const step = float64(Silence) / immediateParts
 	x := float64(v.levels[(v.next-i+len(v.levels))%len(v.levels)])
-	if x < quietest {
+	if x < v.floor+step {
 		return 0
 	}
-	steps := int((x - v.floor) / (float64(Silence) / immediateParts))
-	if loud := int((x - quietest) / ((Silence - quietest) / immediateParts)); loud > steps {
-		// Steady speech lifts the floor: what is loud by itself keeps counting.
-		steps = loud
-	}
-	return min(max(steps, 0), immediateParts)
+	return int(x / step)
 }
 
 // scores of the newest frames, medium blocks and the long block.
 func (v *voice) scores() scores {
-	var active, mediums int
-	var newest, recent int
+	var mediums, newest, recent int
 	for block := range longParts {
 		n := 0
 		for i := range mediumParts {
@@ -211,12 +204,10 @@ func (v *voice) scores() scores {
 		if block == 0 {
 			recent = n
 		}
-		active += n
 		if n >= longThreshold {
 			mediums++
 		}
 	}
-	_ = active
 	return scores{
 		immediate: score(newest, immediateParts, immediateRate),
 		medium:    score(recent, mediumParts, mediumRate),
