@@ -158,8 +158,8 @@ func appendFIR(dst []byte, sender, media uint32, command uint8) []byte {
 	return append(dst, command, 0, 0, 0)
 }
 
-// appendNACK asks for packets again; seqs ascend (RFC 4585 section 6.2.1).
-func appendNACK(dst []byte, sender, media uint32, seqs []sfu.ExtSeq) []byte {
+// appendNACK asks for packets again; seqs rise (RFC 4585 section 6.2.1).
+func appendNACK(dst []byte, sender, media uint32, seqs []sfu.Seq) []byte {
 	if len(seqs) == 0 {
 		return dst
 	}
@@ -171,8 +171,8 @@ func appendNACK(dst []byte, sender, media uint32, seqs []sfu.ExtSeq) []byte {
 		first := seqs[0]
 		seqs = seqs[1:]
 		var mask uint16
-		for len(seqs) > 0 && seqs[0]-first <= 16 {
-			if d := seqs[0] - first; d > 0 {
+		for len(seqs) > 0 && seqs[0].Minus(first) <= 16 {
+			if d := seqs[0].Minus(first); d > 0 {
 				mask |= 1 << (d - 1)
 			}
 			seqs = seqs[1:]
@@ -194,6 +194,11 @@ func ntpAfter(ntp uint64, d int64) uint64 {
 		sec, frac = sec-1, frac+1e9
 	}
 	return ntp + uint64(sec)<<32 + uint64(frac)<<32/1e9
+}
+
+// ntpNanos is an NTP timestamp in ns since its era began.
+func ntpNanos(ntp uint64) int64 {
+	return int64(ntp>>32)*1e9 + int64(ntp&0xffffffff*1e9>>32)
 }
 
 // ticks is d ns on an RTP clock.

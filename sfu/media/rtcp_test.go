@@ -17,7 +17,7 @@ func TestWriteRTCP(t *testing.T) {
 	compound = appendReportBlock(compound, &reportBlock{ssrc: 2, fraction: 3, lost: -4, highest: 5, jitter: 6, lastSR: 7, delay: 8})
 	compound = appendPLI(compound, 1, 2)
 	compound = appendFIR(compound, 1, 2, 3)
-	compound = appendNACK(compound, 1, 2, []sfu.ExtSeq{65534, 65535, 65536, 65550, 65551, 65600})
+	compound = appendNACK(compound, 1, 2, []sfu.Seq{65534, 65535, 0, 14, 15, 64})
 	compound = appendGoodbye(compound, 7)
 	got, err := rtcp.Unmarshal(compound)
 	if err != nil {
