@@ -76,7 +76,7 @@ func (p *properties) check(ev Event, out []Effect) {
 	if p.closed && len(out) > 0 {
 		p.t.Fatalf("after the end: %v", out)
 	}
-	wasOpen := p.written && !p.left
+	wasOpen := p.written && !p.left && !p.closed
 	pongs := 0
 	for _, eff := range out {
 		word := say(p.t, eff)

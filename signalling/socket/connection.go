@@ -48,6 +48,7 @@ type connection struct {
 	refused error // a Post that failed, until the machine hears of it
 	why     client.Why
 	closing bool
+	flushBy time.Time // set when closing
 }
 
 // received is what the reading goroutine hands to the loop: a frame, or the end.
@@ -104,7 +105,7 @@ func (c *connection) linger(frames <-chan received) {
 	if c.why == client.Dropped {
 		return
 	}
-	timer := time.NewTimer(flushTimeout)
+	timer := time.NewTimer(time.Until(c.flushBy))
 	defer timer.Stop()
 	for {
 		select {
@@ -216,9 +217,9 @@ func (c *connection) write(w client.Write) {
 // farewell starts the closing handshake (RFC 6455 section 7.1.2). What was written before is with the kernel already;
 // the client gets flushTimeout to take it and to answer.
 func (c *connection) farewell(why client.Why) {
-	deadline := time.Now().Add(flushTimeout)
+	c.flushBy = time.Now().Add(flushTimeout)
 	msg := websocket.FormatCloseMessage(why.Status(), why.String())
-	_ = c.ws.WriteControl(websocket.CloseMessage, msg, deadline)
+	_ = c.ws.WriteControl(websocket.CloseMessage, msg, c.flushBy)
 }
 
 // read is the reading goroutine. It ends with the socket, or when the loop has ended.

@@ -133,7 +133,7 @@ func (s *Server) participant(ctx context.Context, id sfu.SessionID, who sfu.Iden
 			return wire.ParticipantReply{View: p}, nil
 		}
 	}
-	return nil, noParticipant
+	return nil, session.ErrNoParticipant
 }
 
 func (s *Server) mute(ctx context.Context, asked wire.MutePublishedTrack) (wire.Reply, error) {
@@ -152,7 +152,7 @@ func (s *Server) mute(ctx context.Context, asked wire.MutePublishedTrack) (wire.
 			return wire.TrackReply{View: p}, nil
 		}
 	}
-	return nil, noPublication
+	return nil, session.ErrNoPublication
 }
 
 func (s *Server) updateParticipant(ctx context.Context, asked wire.UpdateParticipant) (wire.Reply, error) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"weir/sfu"
-	"weir/sfu/session"
 	"weir/signalling/grant"
 	"weir/signalling/wire"
 )
@@ -42,9 +41,6 @@ var (
 	unimplemented   = wire.Fault{Code: wire.Unimplemented, Text: "not supported"}
 	unnamed         = wire.Fault{Code: wire.InvalidArgument, Text: "room and identity cannot be empty"}
 	overLimit       = wire.Fault{Code: wire.InvalidArgument, Text: "name, metadata or attributes exceed limits"}
-	noSession       = wire.Fault{Code: wire.NotFound, Text: "requested room does not exist"}
-	noParticipant   = wire.Fault{Code: wire.NotFound, Text: "participant does not exist"}
-	noPublication   = wire.Fault{Code: wire.NotFound, Text: "track is not found"}
 )
 
 // twirp serves one call.
@@ -117,11 +113,8 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, service, method st
 		return nil, wire.Fault{Code: wire.MalformedCall, Text: "body could not be read"}
 	}
 	asked, err := wire.DecodeCall(method, body, enc)
-	switch {
-	case errors.Is(err, wire.ErrUnknown):
-		return nil, badRoute
-	case err != nil:
-		return nil, wire.Fault{Code: wire.MalformedCall, Text: "the request could not be decoded"}
+	if err != nil {
+		return nil, wire.FaultOf(err)
 	}
 	reply, err := s.answer(caller{ctx: r.Context(), token: token}, asked)
 	if err != nil {
@@ -135,23 +128,9 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, service, method st
 
 // fault says in Twirp's words why a call failed. What is nobody's business but ours is logged instead.
 func (s *Server) fault(method string, asked wire.Call, err error) wire.Fault {
-	var f wire.Fault
-	switch {
-	case errors.As(err, &f):
-	case errors.Is(err, session.ErrNoSession):
-		f = noSession
-	case errors.Is(err, session.ErrNoParticipant):
-		f = noParticipant
-	case errors.Is(err, session.ErrNoPublication):
-		f = noPublication
-	case errors.Is(err, session.ErrNotAllowed):
-		f = wire.Fault{Code: wire.PermissionDenied, Text: "not allowed"}
-	case errors.Is(err, session.ErrTooLarge):
-		f = overLimit
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	f := wire.FaultOf(err)
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		f = wire.Fault{Code: wire.DeadlineExceeded, Text: "timed out"}
-	default:
-		f = wire.Fault{Code: wire.Internal, Text: "internal error"}
 	}
 	s.log.Info("call failed", "method", method, "session", asked.Room(), "code", string(f.Code), "err", err)
 	return f

@@ -75,6 +75,9 @@ func (h *hooks) notify(n session.Notice) {
 		return
 	}
 	hook := wire.Webhook{ID: newID("EV_"), Created: time.Now(), Notice: n}
+	if hook.Name() == "" {
+		return // not for outsiders
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
