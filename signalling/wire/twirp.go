@@ -85,6 +85,10 @@ func FaultOf(err error) Fault {
 		return Fault{NotFound, "track is not found"}
 	case errors.Is(err, session.ErrNotAllowed):
 		return Fault{PermissionDenied, "not allowed"}
+	case errors.Is(err, session.ErrRemoteUnmute):
+		return Fault{FailedPrecondition, "remote unmute not enabled"}
+	case errors.Is(err, session.ErrBadPacket):
+		return Fault{InvalidArgument, "bad data packet"}
 	case errors.Is(err, session.ErrTooLarge), errors.Is(err, ErrTooLarge):
 		return Fault{InvalidArgument, "over a size limit"}
 	case errors.Is(err, ErrMalformed):
