@@ -2,7 +2,9 @@ package negotiate
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -146,4 +148,74 @@ func FuzzClientAnswer(f *testing.F) {
 		}
 		checkAnswer(t, offer, r.SDP)
 	})
+}
+
+// The same property for offers that are nearly right: real ones with lines dropped, doubled, moved and renumbered.
+func FuzzAnswerLines(f *testing.F) {
+	var samples []string
+	for _, name := range []string{"chromium-single-publish", "chromium-dual-publish", "chromium-sendrecv"} {
+		samples = append(samples, captured(f, name))
+	}
+	samples = append(samples, strings.ReplaceAll(firefoxOffer, "\n", "\r\n"))
+	for i := range samples {
+		f.Add(uint64(i), uint8(i), uint8(4*i))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, which, changes uint8) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		lines := strings.SplitAfter(samples[int(which)%len(samples)], "\n")
+		for range changes % 32 {
+			lines = disturb(rng, lines)
+		}
+		offer := strings.Join(lines, "")
+		p := NewPeer(Config{})
+		wanted := []Wanted{audioWanted("a"), videoWanted("b", sfu.VP8), videoWanted("c")}
+		r, err := p.Answer(Offer{SDP: offer}, focusSide(), []Pending{{Publication: "TR_1", CID: "x", Kind: sfu.Video}}, wanted)
+		if err != nil {
+			if !isKnown(err) {
+				t.Fatalf("an error without a name: %v", err)
+			}
+			return
+		}
+		checkAnswer(t, offer, r.SDP)
+		for _, s := range r.Sends {
+			if len(s.Formats) == 0 || s.SSRC == 0 || s.SSRC == s.RTX || r.Mids[s.Mid] != string(s.Publication) {
+				t.Fatalf("send %+v", s)
+			}
+		}
+		for _, b := range r.Bound {
+			if !slices.ContainsFunc(r.Receives, func(r Receive) bool { return r.Mid == b.Mid && r.Publication == b.Publication }) {
+				t.Fatalf("bound %+v, but receives %+v", b, r.Receives)
+			}
+		}
+	})
+}
+
+// disturb makes one change that keeps the lines lines.
+func disturb(rng *rand.Rand, lines []string) []string {
+	i, j := rng.IntN(len(lines)), rng.IntN(len(lines))
+	switch rng.IntN(6) {
+	case 0:
+		return slices.Delete(lines, i, i+1)
+	case 1:
+		return slices.Insert(lines, j, lines[i])
+	case 2:
+		lines[i], lines[j] = lines[j], lines[i]
+	case 3: // another number
+		if at := strings.IndexAny(lines[i], "0123456789"); at >= 0 {
+			lines[i] = lines[i][:at] + strconv.Itoa(rng.IntN(300)) + lines[i][at+1:]
+		}
+	case 4: // another direction
+		names := []string{"sendrecv", "sendonly", "recvonly", "inactive"}
+		if slices.Contains(names, strings.TrimSpace(strings.TrimPrefix(lines[i], "a="))) {
+			lines[i] = "a=" + names[rng.IntN(len(names))] + "\r\n"
+		}
+	case 5: // the end of a value
+		if at := strings.LastIndexAny(lines[i], " :;="); at > 1 {
+			lines[i] = lines[i][:at+1] + "\r\n"
+		}
+	}
+	if len(lines) < 2 {
+		lines = append(lines, "", "")
+	}
+	return lines
 }

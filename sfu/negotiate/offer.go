@@ -60,6 +60,7 @@ func (p *Peer) spread(next *state, wanted []Wanted, r *Result) {
 			continue
 		}
 		sec.out = &placement{Wanted: wanted[k], ssrc: sec.out.ssrc, rtx: sec.out.rtx}
+		sec.codecs = wanted[k].Codecs
 		placed[sec.out.Publication] = true
 	}
 	for k := range wanted {
@@ -74,55 +75,44 @@ func (p *Peer) spread(next *state, wanted []Wanted, r *Result) {
 		placed[w.Publication] = true
 		i := -1
 		if mayReuse(p.cfg.Software) {
-			i = slices.IndexFunc(next.sections, func(s section) bool {
-				return s.kind == w.Kind && !s.data && s.out == nil && !s.cooling && !s.dead
-			})
+			i = slices.IndexFunc(next.sections, func(s section) bool { return s.isFreeFor(w) })
 		}
 		if i < 0 {
 			i = len(next.sections)
 			next.sections = append(next.sections, section{mid: strconv.Itoa(i), kind: w.Kind})
 		}
 		next.sections[i].out = p.newPlacement(*w)
+		next.sections[i].codecs = w.Codecs
 	}
 }
 
-func (p *Peer) canSend(w *Wanted) bool { return fits(w.Codecs, p.offerFormats(w.Kind, w)) }
+// isFreeFor tells whether a publication may take over a section. Its codecs must be the old ones: Go clients remember for
+// ever which codecs a section began with, and refuse others.
+func (s *section) isFreeFor(w *Wanted) bool {
+	return s.kind == w.Kind && !s.data && s.out == nil && !s.cooling && !s.dead && slices.Equal(s.codecs, w.Codecs)
+}
 
-// offerFormats are the formats of a section that we offer: the codecs of its publication, as far as we send them to this
-// client. We can offer again when they change, so there is no need to list every codec in every section.
-func (p *Peer) offerFormats(kind sfu.Kind, w *Wanted) []Format {
-	if w == nil {
-		w = &Wanted{Codecs: firstOf(p.send, kind)}
-	}
+func (p *Peer) canSend(w *Wanted) bool { return fits(w.Codecs, p.offerFormats(w.Kind, w.Codecs)) }
+
+// offerFormats are the formats of a section that we offer: the codecs of its publication (nil: unknown), as far as we send
+// them to this client. We can offer again when they change, so there is no need to list every codec in every section.
+func (p *Peer) offerFormats(kind sfu.Kind, known []sfu.Codec) []Format {
 	codecs := make([]sfu.Codec, 0, len(p.send))
-	known := len(w.Codecs) > 0
 	for _, c := range p.send {
 		if c.Kind() != kind {
 			continue
 		}
-		if !known || slices.Contains(w.Codecs, c) || c == sfu.Opus && slices.Contains(w.Codecs, sfu.RED) {
+		if len(known) == 0 || slices.Contains(known, c) || c == sfu.Opus && slices.Contains(known, sfu.RED) {
 			codecs = append(codecs, c)
 		}
 	}
-	if known {
-		codecs = prefer(w.Codecs, codecs)
-		if i := slices.Index(codecs, sfu.RED); i >= 0 && !slices.Contains(codecs, sfu.Opus) {
-			codecs = slices.Delete(codecs, i, i+1) // RED is nothing without what it wraps
-		}
+	codecs = prefer(known, codecs)
+	if i := slices.Index(codecs, sfu.RED); i >= 0 && !slices.Contains(codecs, sfu.Opus) {
+		codecs = slices.Delete(codecs, i, i+1) // RED is nothing without what it wraps
 	}
 	return slices.DeleteFunc(ownFormats(codecs, p.downstream(kind)), func(f Format) bool {
 		return f.Codec == sfu.H264 && f.Profile == H264High // livekit.md section 8
 	})
-}
-
-// firstOf is the least an inactive section can list.
-func firstOf(codecs []sfu.Codec, kind sfu.Kind) []sfu.Codec {
-	for _, c := range codecs {
-		if c.Kind() == kind && c != sfu.RED {
-			return []sfu.Codec{c}
-		}
-	}
-	return nil
 }
 
 func (p *Peer) offerMedia(w *writer, sec *section) {
@@ -130,7 +120,7 @@ func (p *Peer) offerMedia(w *writer, sec *section) {
 	if sec.out != nil {
 		wanted = &sec.out.Wanted
 	}
-	formats := p.offerFormats(sec.kind, wanted)
+	formats := p.offerFormats(sec.kind, sec.codecs)
 	md := w.media(&media{name: sec.name(), protos: rtpProtos}, formats)
 	w.transport(md, sec.mid, setDirection(sec.out != nil, false))
 	w.rtcp(md, true)
@@ -198,7 +188,7 @@ func (p *Peer) acceptMedia(m *media, sec *section, r *Result) {
 	if sec.data || sec.out == nil {
 		return
 	}
-	formats := agreed(p.offerFormats(sec.kind, &sec.out.Wanted), m)
+	formats := agreed(p.offerFormats(sec.kind, sec.codecs), m)
 	if m.rejected || len(formats) == 0 {
 		r.Refused = append(r.Refused, sec.out.Publication)
 		sec.out = nil

@@ -51,10 +51,15 @@ func TestOfferReusesSections(t *testing.T) {
 	}
 	wantLines(t, o.SDP, "2", "a=inactive")
 	o, r = round(t, p, c, videoWanted("b", sfu.H264), videoWanted("c", sfu.VP9), videoWanted("d", sfu.AV1))
-	if r.Mids["2"] != "TR_Vd" || len(r.Sends) != 3 {
-		t.Errorf("but in the next: %v", r.Mids)
+	if r.Mids["2"] != "" || r.Mids["5"] != "TR_Vd" || len(r.Sends) != 3 {
+		t.Errorf("nor for another codec: %v", r.Mids)
 	}
-	wantLines(t, o.SDP, "2", "a=sendonly", "a=msid:PA_d|TR_Vd TR_Vd", "a=rtpmap:35 AV1/90000", "a=fmtp:36 apt=35")
+	wantLines(t, o.SDP, "5", "a=sendonly", "a=msid:PA_d|TR_Vd TR_Vd", "a=rtpmap:35 AV1/90000", "a=fmtp:36 apt=35")
+	o, r = round(t, p, c, videoWanted("b", sfu.H264), videoWanted("c", sfu.VP9), videoWanted("e", sfu.VP8))
+	if r.Mids["2"] != "TR_Ve" || len(r.Sends) != 3 {
+		t.Errorf("but later, for the same: %v", r.Mids)
+	}
+	wantLines(t, o.SDP, "2", "a=sendonly", "a=msid:PA_e|TR_Ve TR_Ve", "a=rtpmap:96 VP8/90000")
 }
 
 func TestSafariGetsNewSections(t *testing.T) {

@@ -307,6 +307,11 @@ func (m *media) parseSimulcast(md *sdp.MediaDescription) {
 		}
 	}
 	m.rids, m.ridsRecv = lists[0], lists[1]
+	if len(m.rids) == len(m.streams) { // some clients tell both, in one order; the RID in the packets has the last word
+		for i := range m.streams {
+			m.streams[i].RID = m.rids[i]
+		}
+	}
 }
 
 func simulcastOrder(line string, known []string) []string {

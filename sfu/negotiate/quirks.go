@@ -36,6 +36,23 @@ func Receivable(sw sfu.Software, all []sfu.Codec) []sfu.Codec {
 	})
 }
 
+// MayBeLite tells whether our side of this client's transports may be ICE-lite.
+func MayBeLite(sw sfu.Software) bool { return !isFirefox(sw) && (sw.Protocol > 5 || sw.Protocol == 0) }
+
+// RIDIndex is the place of a rid among the declared qualities of a publication, lowest first: LiveKit clients name
+// them q, h, f, or 2, 1, 0. -1: another name.
+func RIDIndex(rid string) int {
+	switch rid {
+	case "q", "2":
+		return 0
+	case "h", "1":
+		return 1
+	case "f", "0":
+		return 2
+	}
+	return -1
+}
+
 func isFirefox(sw sfu.Software) bool { return strings.Contains(strings.ToLower(sw.Browser), "firefox") }
 
 // isSafari includes every browser on iOS: they are all WebKit.

@@ -27,6 +27,8 @@ type section struct {
 	// cooling: its publication was taken away, and the far side may not have seen it inactive yet.
 	cooling bool
 	dead    bool // refused by the far side for good
+
+	codecs []sfu.Codec // listed in it, if the offer is ours; nil: all
 }
 
 // binding is an announced publication found in a section.
@@ -119,4 +121,42 @@ func (w *Wanted) msid() (stream, track string) {
 		stream = string(w.Publication)
 	}
 	return string(w.Publisher) + "|" + stream, string(w.Publication)
+}
+
+// Snapshot is what a Peer has negotiated, for operators and failing tests.
+type Snapshot struct {
+	Remote   Remote
+	Waiting  bool // for the answer to an offer of ours
+	Sections []SectionSnapshot
+}
+
+// SectionSnapshot is one m-section.
+type SectionSnapshot struct {
+	Mid      string
+	Kind     sfu.Kind
+	Data     bool
+	Receives sfu.PublicationID // bound here
+	Sends    sfu.PublicationID // placed here
+	Cooling  bool              // left inactive before it is used again
+	Refused  bool              // by the client, for good
+}
+
+// Snapshot copies the state.
+func (p *Peer) Snapshot() Snapshot {
+	s := Snapshot{Remote: p.state.remote, Waiting: p.offered != nil}
+	from := &p.state
+	if p.offered != nil {
+		from = p.offered
+	}
+	for _, sec := range from.sections {
+		row := SectionSnapshot{Mid: sec.mid, Kind: sec.kind, Data: sec.data, Cooling: sec.cooling, Refused: sec.dead}
+		if sec.in != nil {
+			row.Receives = sec.in.Publication
+		}
+		if sec.out != nil {
+			row.Sends = sec.out.Publication
+		}
+		s.Sections = append(s.Sections, row)
+	}
+	return s
 }
