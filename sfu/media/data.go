@@ -268,7 +268,7 @@ func (t *Transport) SendData(kind session.DataChannel, payload []byte) error {
 }
 
 func (d *channels) send(kind session.DataChannel, payload []byte, ppid sctp.PayloadProtocolIdentifier) error {
-	if int(kind) >= len(channelLabels) {
+	if int(kind) >= len(channelLabels) || d.t.closed.Load() {
 		return ErrNoChannel
 	}
 	d.mu.Lock()
@@ -307,11 +307,11 @@ func (d *channels) send(kind session.DataChannel, payload []byte, ppid sctp.Payl
 
 // lossyRoom is what the link carries in lossyStale, by SCTP's own estimate of window and round trip; at least lossyQueue.
 func lossyRoom(a *sctp.Association) uint64 {
-	rtt := a.SRTT() // ms
-	if rtt < 1 {
-		rtt = 1
+	rtt := a.SRTT() // ms; 0 before the first sample
+	if rtt == 0 {
+		return lossyQueue
 	}
-	return max(lossyQueue, uint64(float64(a.CWND())*float64(lossyStale.Milliseconds())/rtt))
+	return max(lossyQueue, uint64(float64(a.CWND())*float64(lossyStale.Milliseconds())/max(rtt, 1)))
 }
 
 func (d *channels) rtt() time.Duration {

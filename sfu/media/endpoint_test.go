@@ -1,0 +1,338 @@
+package media_test
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/stun/v3"
+
+	"weir/sfu/media"
+	"weir/sfu/session"
+	"weir/sfu/sfutest"
+)
+
+var (
+	asServer = media.TransportConfig{Lite: true}
+	asClient = media.TransportConfig{Controlling: true, DTLSClient: true, Channels: media.OpenChannels}
+)
+
+// TestSilenceEndsInStages: 10 s without a word is disconnected, 5 s more is failed; an ICE restart brings it back.
+func TestSilenceEndsInStages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+		client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+		connect(t, client, server, false)
+		n.Impair(sfutest.Impairment{Loss: 1})
+		cut := time.Now()
+		server.untilState(media.Disconnected)
+		if d := time.Since(cut); d < 8*time.Second || d > 13*time.Second {
+			t.Errorf("disconnected after %s", d)
+		}
+		server.untilState(media.Failed)
+		if d := time.Since(cut); d < 14*time.Second || d > 20*time.Second {
+			t.Errorf("failed after %s", d)
+		}
+		client.untilState(media.Failed)
+		n.Impair(sfutest.Impairment{})
+		restart(t, client, server)
+		client.untilState(media.Connected)
+		server.untilState(media.Connected)
+		client.send(100, 3)
+		server.until("RTP", func() bool { return len(server.rtp) == 3 })
+		closeSides(t, client, server)
+	})
+}
+
+func restart(t *testing.T, client, server *side) {
+	t.Helper()
+	offer, err := client.transport.Restart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := server.transport.Restart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.transport.Restarted(remoteOf(offer, false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.transport.Restarted(remoteOf(answer, false)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRoaming: after a restart from another address media follows, and the old address is free.
+func TestRoaming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+		socket := listen(t, n, "10.0.0.2:5000")
+		client := newSide(t, socket, asClient)
+		connect(t, client, server, false)
+		if err := socket.Move("10.9.9.9:6000"); err != nil {
+			t.Fatal(err)
+		}
+		restart(t, client, server)
+		want := netip.MustParseAddrPort("10.9.9.9:6000")
+		for end := time.Now().Add(10 * time.Second); server.transport.Snapshot().Remote != want; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("media still goes to %s", server.transport.Snapshot().Remote)
+			}
+		}
+		server.send(1, 4)
+		client.until("RTP", func() bool { return len(client.rtp) == 4 })
+		client.send(1, 4)
+		server.until("RTP", func() bool { return len(server.rtp) == 4 })
+		closeSides(t, client, server)
+	})
+}
+
+// TestWrongFingerprint: DTLS with another certificate than the description names gives no keys.
+func TestWrongFingerprint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, bad := range []string{"sha-256 " + strings.TrimSuffix(strings.Repeat("00:", 32), ":"), "sha-1 00", "", "md5"} {
+			n := sfutest.New(1)
+			server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+			client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+			remote := remoteOf(client.transport.Local(), true)
+			remote.Fingerprint = bad
+			if err := server.transport.Start(remote); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.transport.Start(remoteOf(server.transport.Local(), true)); err != nil {
+				t.Fatal(err)
+			}
+			server.untilState(media.Failed)
+			if server.transport.Outbound().Ready() {
+				t.Errorf("%q: keys were taken", bad)
+			}
+			closeSides(t, client, server)
+		}
+	})
+}
+
+// TestGarbageIsCounted: nothing that anybody may send stops the endpoint; each kind has its count.
+func TestGarbageIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+		client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+		connect(t, client, server, false)
+		stranger := listen(t, n, "10.0.0.3:666")
+		to := netip.MustParseAddrPort("10.0.0.1:7882")
+		ufrag := server.transport.Local().Ufrag
+		script := []struct {
+			reason string
+			b      []byte
+		}{
+			{"unknown", []byte{200, 1, 2}},
+			{"unknown", []byte{100}},
+			{"stun_malformed", []byte{0}},
+			{"stun_malformed", []byte{0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+			{"stun_ufrag", request(t, "nobody:x", "p")},
+			{"stun_ufrag", request(t, "", "p")},
+			{"stun_integrity", request(t, ufrag+":x", "guess")},
+			{"no_transport", []byte{22, 254, 253}},
+			{"no_transport", rtpPacket(1, 2, "x")},
+			{"no_transport", []byte{128}},
+			{"no_transport", []byte{1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+		}
+		for _, step := range script {
+			before := server.endpoint.Snapshot().Drops[step.reason]
+			if err := stranger.WriteBatch([]media.Message{{Addr: to, Buf: step.b}}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got := server.endpoint.Snapshot().Drops[step.reason]; got != before+1 {
+				t.Errorf("%x: %s counted %d times, want 1", step.b, step.reason, got-before)
+			}
+		}
+		// From the client's own address, as a forger on the path would.
+		for reason, b := range map[string][]byte{"forged": append(rtpPacket(1, 2, "x"), make([]byte, 16)...), "malformed": {128, 96}} {
+			if err := client.endpoint.Forge(to, b); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got := server.endpoint.Snapshot().Drops[reason]; got != 1 {
+				t.Errorf("%s counted %d times", reason, got)
+			}
+		}
+		client.send(1, 2)
+		server.until("RTP", func() bool { return len(server.rtp) == 2 })
+		if err := stranger.Close(); err != nil {
+			t.Fatal(err)
+		}
+		closeSides(t, client, server)
+	})
+}
+
+func request(t *testing.T, user, password string) []byte {
+	t.Helper()
+	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(user), stun.NewShortTermIntegrity(password), stun.Fingerprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Raw
+}
+
+// TestNobodyTakesANeighboursAddress: one participant claims the address of another with its own, true password and a
+// forged source. The neighbour's media flows on.
+func TestNobodyTakesANeighboursAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+		client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+		connect(t, client, server, false)
+		thief, err := server.endpoint.NewTransport(asServer, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim := request(t, thief.Local().Ufrag+":x", thief.Local().Pwd)
+		for range 10 {
+			if err := client.endpoint.Forge(netip.MustParseAddrPort("10.0.0.1:7882"), claim); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if got := server.endpoint.Snapshot().Drops["route"]; got != 10 {
+			t.Errorf("%d claims refused, want 10", got)
+		}
+		client.send(1, 2)
+		server.until("RTP", func() bool { return len(server.rtp) == 2 })
+		closeSides(t, client, server)
+	})
+}
+
+// TestCloseAtAnyMoment leaves nothing behind: the bubble ends only when every goroutine has.
+func TestCloseAtAnyMoment(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond, time.Second} {
+		t.Run(after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := sfutest.New(1)
+				n.Impair(sfutest.Impairment{Delay: 10 * time.Millisecond})
+				server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+				client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+				if err := server.transport.Start(remoteOf(client.transport.Local(), true)); err != nil {
+					t.Fatal(err)
+				}
+				if err := client.transport.Start(remoteOf(server.transport.Local(), true)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(after)
+				server.transport.Close()
+				server.transport.Close()
+				if err := server.transport.SendData(session.Reliable, nil); err == nil {
+					t.Error("a closed transport took data")
+				}
+				if _, err := server.transport.Restart(); err == nil {
+					t.Error("a closed transport restarted")
+				}
+				closeSides(t, server, client)
+				if _, err := server.endpoint.NewTransport(asServer, nil); err == nil {
+					t.Error("a closed endpoint made a transport")
+				}
+			})
+		})
+	}
+}
+
+// TestSlowReader: lossy data is dropped, reliable data is refused with one event, and neither call waits.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		n.Impair(sfutest.Impairment{Delay: 50 * time.Millisecond})
+		server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+		client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+		connect(t, client, server, true)
+		for _, c := range []session.DataChannel{session.Reliable, session.Lossy, session.DataTracks} {
+			server.untilEvent("channel", func(e media.TransportEvent) bool { return e == media.ChannelOpened{Channel: c} })
+		}
+		n.Impair(sfutest.Impairment{Loss: 1})
+		start := time.Now()
+		kept := [3]int{}
+		for range 5000 {
+			for c := range session.DataChannel(3) {
+				if server.transport.SendData(c, make([]byte, 1000)) == nil {
+					kept[c]++
+				}
+			}
+		}
+		if time.Since(start) != 0 {
+			t.Errorf("sending waited %s", time.Since(start))
+		}
+		if kept[session.Reliable] < 1000 || kept[session.Reliable] > 2200 || kept[session.Lossy] < 5 || kept[session.Lossy] > 200 {
+			t.Errorf("kept %v", kept)
+		}
+		overflows := 0
+		server.mu.Lock()
+		for _, e := range server.events {
+			if e == (media.DataOverflow{Channel: session.Reliable}) {
+				overflows++
+			}
+		}
+		server.mu.Unlock()
+		if overflows != 1 {
+			t.Errorf("%d overflow events, want 1", overflows)
+		}
+		if err := server.transport.SendData(session.Reliable, make([]byte, media.MaxMessageSize+1)); err != media.ErrTooLong {
+			t.Errorf("too long a message: %v", err)
+		}
+		closeSides(t, client, server)
+	})
+}
+
+// TestTransportIsSmall: goroutines and memory of a connected server transport with its three channels.
+func TestTransportIsSmall(t *testing.T) {
+	const count = 20
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		socket := listen(t, n, "10.0.0.1:7882")
+		server := newSide(t, socket, asServer)
+		var clients []*side
+		measure := func() (uint64, int) {
+			synctest.Wait()
+			runtime.GC()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc + m.StackInuse, runtime.NumGoroutine()
+		}
+		for i := range count {
+			clients = append(clients, newSide(t, listen(t, n, fmt.Sprintf("10.0.1.%d:5000", i+1)), asClient))
+		}
+		memory, goroutines := measure()
+		for _, c := range clients {
+			s := &side{t: t, endpoint: server.endpoint}
+			s.change.L = &s.mu
+			var err error
+			cfg := asServer
+			cfg.Events = func(e media.TransportEvent) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.events = append(s.events, e)
+				s.change.Broadcast()
+			}
+			if s.transport, err = server.endpoint.NewTransport(cfg, s); err != nil {
+				t.Fatal(err)
+			}
+			connect(t, c, s, true)
+			for kind := range session.DataChannel(3) {
+				s.untilEvent("channel", func(e media.TransportEvent) bool { return e == media.ChannelOpened{Channel: kind} })
+			}
+		}
+		time.Sleep(5 * time.Second)
+		all, running := measure()
+		bytes, each := (all-memory)/count, (running-goroutines)/count
+		t.Logf("%d bytes and %d goroutines for each pair", bytes, each)
+		if each > 26 || bytes > 400<<10 {
+			t.Errorf("%d bytes and %d goroutines for each pair", bytes, each)
+		}
+		closeSides(t, append(clients, server)...)
+	})
+}
