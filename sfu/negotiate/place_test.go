@@ -2,6 +2,7 @@ package negotiate
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"weir/sfu"
@@ -83,4 +84,43 @@ func TestSyncStream(t *testing.T) {
 		t.Errorf("send %+v", r.Sends[0])
 	}
 	wantLines(t, r.SDP, "0", "a=msid:PA_a|camera TR_Aa", "a=fmtp:111 minptime=10;useinbandfec=1;sprop-stereo=1")
+}
+
+func TestFreeSections(t *testing.T) {
+	offer := captured(t, "chromium-single-join") // three of each kind
+	p := NewPeer(Config{})
+	r := mustAnswer(t, p, offer, nil, []Wanted{videoWanted("a", sfu.VP8), audioWanted("a")})
+	if r.FreeAudios != 2 || r.FreeVideos != 2 {
+		t.Errorf("free: %d audios, %d videos", r.FreeAudios, r.FreeVideos)
+	}
+	s := p.Snapshot()
+	if len(s.Sections) != 7 || s.Sections[0].Sends != "TR_Aa" || s.Sections[3].Sends != "TR_Va" || !s.Sections[6].Data || s.Waiting || s.Remote.Ufrag == "" {
+		t.Errorf("snapshot %+v", s)
+	}
+	mustAnswer(t, p, offer, nil, nil)
+	if s := p.Snapshot(); !s.Sections[0].Cooling {
+		t.Errorf("snapshot %+v", s.Sections[0])
+	}
+}
+
+// A browser in a call of a hundred: what one answer costs.
+func BenchmarkAnswer(b *testing.B) {
+	c := NewClient(ClientConfig{Data: true})
+	c.AddReceive(100, 100)
+	o, err := c.Offer(clientSide())
+	if err != nil {
+		b.Fatal(err)
+	}
+	var wanted []Wanted
+	for i := range 100 {
+		n := strconv.Itoa(i)
+		wanted = append(wanted, audioWanted(n), videoWanted(n, sfu.VP8))
+	}
+	p := NewPeer(Config{})
+	b.SetBytes(int64(len(o.SDP)))
+	for b.Loop() {
+		if _, err := p.Answer(Offer{SDP: o.SDP}, focusSide(), nil, wanted); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

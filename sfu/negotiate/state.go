@@ -50,15 +50,6 @@ func (s state) clone() state {
 	return s
 }
 
-func (s *state) find(mid string) *section {
-	for i := range s.sections {
-		if s.sections[i].mid == mid {
-			return &s.sections[i]
-		}
-	}
-	return nil
-}
-
 // align makes the sections follow an offer: same order, same mids, and what is known of a mid stays.
 func (s *state) align(media []media) error {
 	old := make(map[string]section, len(s.sections))
