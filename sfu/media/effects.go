@@ -33,6 +33,7 @@ func (l *loop) doMedia(eff session.Effect) {
 	case session.OpenPublication:
 		if s := l.stays[e.ID]; s != nil {
 			l.pubs[e.Track.ID] = published{s.media.AddPublication(e.Track), s}
+			s.media.ApplyReceives(s.receives) // the offer that carried it came first
 		}
 	case session.MuteMedia:
 		if p := l.pubs[e.Publication].media; p != nil {
@@ -125,7 +126,8 @@ func (s *stay) applyOffer(e session.ApplyOffer) {
 		return
 	}
 	s.tell(session.Answered{Description: session.Description{SDP: r.SDP, ID: e.Offer.ID, Mids: r.Mids}})
-	s.media.ApplyReceives(r.Receives)
+	s.receives = r.Receives
+	s.media.ApplyReceives(s.receives)
 	s.negotiated(g, r)
 	if !s.dual() {
 		g.answered(r)

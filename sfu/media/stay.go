@@ -21,6 +21,8 @@ type stay struct {
 	down  *negotiation // of the subscriber's; the same in single mode
 	sink  session.Sink
 	subs  map[sfu.PublicationID]*subscribed
+
+	receives []negotiate.Receive // as of the last offer
 }
 
 // subscribed is a subscription the session opened, placed or not.
