@@ -65,6 +65,7 @@ func newStay(l *loop, e session.OpenTransports) (*stay, error) {
 			s.up.transport.Close()
 			return nil, err
 		}
+		s.down.dirty = true // the client waits for this transport, with or without publications on it
 		s.down.nextOffer = 1 + uint32(binary.LittleEndian.Uint16(seed[:]))%256
 	}
 	return s, nil
