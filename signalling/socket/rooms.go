@@ -23,7 +23,7 @@ func (s *Server) answer(c caller, asked wire.Call) (wire.Reply, error) {
 	defer cancel()
 	switch asked := asked.(type) {
 	case wire.CreateRoom:
-		return s.createRoom(asked)
+		return s.createRoom(c.ctx, asked)
 	case wire.ListRooms:
 		return s.listRooms(c.ctx, asked)
 	case wire.DeleteRoom:
@@ -55,10 +55,6 @@ func (s *Server) answerParticipant(ctx context.Context, asked wire.Call) (wire.R
 	case wire.UpdateSubscriptions:
 		return s.done(ctx, asked, asked.Event)
 	case wire.SendData:
-		// A nonce is a UUID, or absent.
-		if n := len(asked.Event.Nonce); n != 0 && n != 16 {
-			return nil, wire.Fault{Code: wire.InvalidArgument, Text: "nonce must be 16 bytes"}
-		}
 		return s.done(ctx, asked, asked.Event)
 	}
 	return nil, unimplemented
@@ -73,18 +69,24 @@ func (s *Server) done(ctx context.Context, asked wire.Call, ev session.Event) (w
 }
 
 // createRoom opens a session. One that is open keeps what the call leaves out.
-func (s *Server) createRoom(asked wire.CreateRoom) (wire.Reply, error) {
+func (s *Server) createRoom(ctx context.Context, asked wire.CreateRoom) (wire.Reply, error) {
 	switch {
 	case asked.Session == "":
 		return nil, wire.Fault{Code: wire.InvalidArgument, Text: "room name cannot be empty"}
 	case len(asked.Session) > maxName || len(asked.Config.Metadata) > maxMetadata:
 		return nil, overLimit
 	}
-	cfg := asked.Config
-	if errors.Is(s.focus.Post(asked.Session, session.Tick{}), session.ErrNoSession) {
-		cfg = overlay(s.cfg.Session, cfg)
+	base := s.cfg.Session
+	snap, err := s.focus.Snapshot(ctx, asked.Session)
+	switch {
+	case err == nil:
+		v := snap.View
+		base = session.Config{Metadata: v.Metadata, EmptyTimeout: v.EmptyTimeout, DepartureTimeout: v.DepartureTimeout,
+			MaxParticipants: v.MaxParticipants, Encoding: v.Encodings}
+	case !errors.Is(err, session.ErrNoSession):
+		return nil, err
 	}
-	view, err := s.focus.Open(asked.Session, cfg)
+	view, err := s.focus.Open(asked.Session, overlay(base, asked.Config))
 	if err != nil {
 		return nil, err
 	}

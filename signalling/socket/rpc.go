@@ -89,7 +89,8 @@ func (s *Server) performRPC(ctx context.Context, asked wire.PerformRPC) (wire.Re
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := s.focus.Call(ctx, asked.Session, session.Send{
-		Packet: wire.RPCRequest(id, asked.Method, asked.Payload, timeout), Reliable: true, To: []sfu.Identity{asked.Identity},
+		Packet: wire.RPCRequest(id, asked.Method, asked.Payload, timeout), Reliable: true,
+		To: []sfu.Identity{asked.Identity}, RequestID: id,
 	})
 	if err != nil {
 		return nil, err

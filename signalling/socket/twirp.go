@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/sfu"
+	"weir/sfu/session"
 	"weir/signalling/grant"
 	"weir/signalling/wire"
 )
@@ -75,6 +76,15 @@ func (s *Server) twirp(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // the other side is gone: nobody to tell
 }
 
+// routed tells whether there is such a method. An empty body decodes as any message.
+func routed(service, method string) bool {
+	if absent[service] {
+		return method != ""
+	}
+	_, err := wire.DecodeCall(method, nil, wire.Binary)
+	return service == roomService && !errors.Is(err, wire.ErrUnknown)
+}
+
 func contentEncoding(r *http.Request) (enc wire.Encoding, known bool) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
@@ -90,7 +100,7 @@ func contentEncoding(r *http.Request) (enc wire.Encoding, known bool) {
 
 // call checks the route and the token and does what is asked. The error is a wire.Fault, or says that the body is too large.
 func (s *Server) call(w http.ResponseWriter, r *http.Request, service, method string, enc wire.Encoding, known bool) ([]byte, error) {
-	if service != roomService && !absent[service] || method == "" || r.Method != http.MethodPost {
+	if r.Method != http.MethodPost || !routed(service, method) {
 		return nil, badRoute
 	}
 	token, no := s.verify(r)
@@ -131,6 +141,9 @@ func (s *Server) fault(method string, asked wire.Call, err error) wire.Fault {
 	f := wire.FaultOf(err)
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		f = wire.Fault{Code: wire.DeadlineExceeded, Text: "timed out"}
+	}
+	if errors.Is(err, session.ErrBadPacket) {
+		f = wire.Fault{Code: wire.InvalidArgument, Text: "undecodable data packet"}
 	}
 	s.log.Info("call failed", "method", method, "session", asked.Room(), "code", string(f.Code), "err", err)
 	return f
