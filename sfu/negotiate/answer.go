@@ -17,7 +17,18 @@ func (p *Peer) Inspect(description string) (r Remote, restart bool, err error) {
 	if err != nil {
 		return Remote{}, false, fmt.Errorf("inspect: %w", err)
 	}
+	p.read.text, p.read.d = description, d
 	return d.remote, p.state.restarts(d), nil
+}
+
+// parseOnce takes what Inspect read of the same text. It is good for one use: a Result borrows from it.
+func (p *Peer) parseOnce(text string) (*description, error) {
+	was := p.read
+	p.read.text, p.read.d = "", nil
+	if was.d != nil && was.text == text {
+		return was.d, nil
+	}
+	return parse(text)
 }
 
 func (s *state) restarts(d *description) bool {
@@ -37,7 +48,7 @@ func (p *Peer) Unbind(publication sfu.PublicationID) {
 // out. wanted are all publications the client shall receive through this transport, most important first: what is missing
 // from it is taken off.
 func (p *Peer) Answer(o Offer, l Local, pending []Pending, wanted []Wanted) (Result, error) {
-	d, err := parse(o.SDP)
+	d, err := p.parseOnce(o.SDP)
 	if err != nil {
 		return Result{}, fmt.Errorf("answer: %w", err)
 	}

@@ -18,7 +18,7 @@ type format struct {
 	clock    uint32
 	channels string
 	fmtp     string
-	feedback []string // values of rtcp-fb without the payload type
+	feedback Feedback
 	codec    sfu.Codec
 	profile  uint8
 	mode     uint8
@@ -51,7 +51,7 @@ func (m *media) parseFormats(md *sdp.MediaDescription) error {
 		value = strings.TrimSpace(value)
 		if a.Key == "rtcp-fb" && number == "*" { // RFC 4585 section 4.2
 			for i := range m.formats {
-				m.formats[i].feedback = append(m.formats[i].feedback, value)
+				m.formats[i].feedback |= feedbackOf(value)
 			}
 			continue
 		}
@@ -73,7 +73,7 @@ func (m *media) parseFormats(md *sdp.MediaDescription) error {
 		case "fmtp":
 			f.fmtp = value
 		case "rtcp-fb":
-			f.feedback = append(f.feedback, value)
+			f.feedback |= feedbackOf(value)
 		}
 	}
 	m.classify(at)
@@ -183,23 +183,14 @@ func checkPayloadTypes(all []media) error {
 	return nil
 }
 
-// parseFeedback is the set of what we can use of an offered list.
-func parseFeedback(values []string) (set Feedback) {
-	for _, v := range values {
-		switch strings.Join(strings.Fields(v), " ") {
-		case "nack":
-			set |= NACK
-		case "nack pli":
-			set |= PLI
-		case "ccm fir":
-			set |= FIR
-		case "goog-remb":
-			set |= REMB
-		case "transport-cc":
-			set |= TransportCC
+// feedbackOf is the kind an rtcp-fb line names, 0 if we have no use for it.
+func feedbackOf(line string) Feedback {
+	for _, row := range feedbackLines {
+		if line == row.line {
+			return row.bit
 		}
 	}
-	return set
+	return 0
 }
 
 var feedbackLines = []struct {
@@ -214,7 +205,7 @@ func choose(offered []format, codecs []sfu.Codec, allowed Feedback) []Format {
 		from := len(out)
 		for _, f := range offered {
 			if f.codec == c {
-				out = append(out, Format{Codec: c, PT: f.pt, RTX: f.rtx, FMTP: f.fmtp, Profile: f.profile, Mode: f.mode, Feedback: parseFeedback(f.feedback) & allowed})
+				out = append(out, Format{Codec: c, PT: f.pt, RTX: f.rtx, FMTP: f.fmtp, Profile: f.profile, Mode: f.mode, Feedback: f.feedback & allowed})
 			}
 		}
 		slices.SortStableFunc(out[from:], func(a, b Format) int { return rank(b) - rank(a) })

@@ -130,6 +130,10 @@ type Peer struct {
 	used    map[uint32]bool // SSRCs drawn so far
 	state   state
 	offered *state // our offer that waits for an answer
+	read    struct {
+		text string
+		d    *description
+	} // what Inspect read, for the Answer that follows
 }
 
 // NewPeer makes a Peer that has not negotiated yet.

@@ -233,6 +233,9 @@ func (m *media) parseStreams(md *sdp.MediaDescription) {
 	var order, simulcast []uint32
 	rtx, isRTX := map[uint32]uint32{}, map[uint32]bool{}
 	for _, a := range md.Attributes {
+		if a.Key != "msid" && a.Key != "ssrc" && a.Key != "ssrc-group" {
+			continue
+		}
 		fields := strings.Fields(a.Value)
 		switch {
 		case a.Key == "msid" && len(fields) > 0 && !m.hasStream:
@@ -288,8 +291,11 @@ func parseSSRC(s string) (uint32, bool) {
 func (m *media) parseSimulcast(md *sdp.MediaDescription) {
 	var lists [2][]string // send, recv
 	for _, a := range md.Attributes {
+		if a.Key != "rid" {
+			continue
+		}
 		fields := strings.Fields(a.Value)
-		if a.Key != "rid" || len(fields) < 2 || !isRID(fields[0]) {
+		if len(fields) < 2 || !isRID(fields[0]) {
 			continue
 		}
 		if i := way(fields[1]); i >= 0 && !slices.Contains(lists[i], fields[0]) && len(lists[i]) < maxStreams {

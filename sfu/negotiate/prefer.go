@@ -20,7 +20,7 @@ func (p *Peer) upstream(m *media) Feedback {
 }
 
 func offersTransportCC(m *media) bool {
-	return slices.ContainsFunc(m.formats, func(f format) bool { return parseFeedback(f.feedback).Has(TransportCC) })
+	return slices.ContainsFunc(m.formats, func(f format) bool { return f.feedback.Has(TransportCC) })
 }
 
 func (p *Peer) downstream(kind sfu.Kind) Feedback {

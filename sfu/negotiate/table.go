@@ -65,7 +65,7 @@ func agreed(mine []Format, m *media) []Format {
 			if own.PT != f.pt || own.Codec != f.codec {
 				continue
 			}
-			own.Feedback &= parseFeedback(f.feedback)
+			own.Feedback &= f.feedback
 			if f.rtx != own.RTX {
 				own.RTX = 0
 			}
