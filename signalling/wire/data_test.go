@@ -197,8 +197,8 @@ func BenchmarkDataStamp(b *testing.B) {
 	}
 }
 
-// FuzzData: what Decode takes, LiveKit's own reader takes too unless text we do not read is not UTF-8; a stamped packet
-// says exactly what the stamp says, and carries the rest on.
+// FuzzData: what Decode takes can be stamped; a stamped packet says exactly what the stamp says, and stamping it again
+// changes nothing.
 func FuzzData(f *testing.F) {
 	topic := "t"
 	for _, p := range []*livekit.DataPacket{
