@@ -32,7 +32,7 @@ type Leg struct {
 	mu       sync.Mutex // under it: the rest; Handler calls, ticks and negotiation hold it
 	kinds    extensionMap
 	sections map[string]*section
-	origins   map[uint32]origin
+	origins  map[uint32]origin
 	parked   map[uint32]parking
 	pubs     []*Publication
 	dirty    []*Publication // with pending packets
