@@ -50,7 +50,6 @@ type dataSubscription struct {
 // publishData offers a data track.
 func (s *Session) publishData(p *participant, r PublishData) {
 	outcome, text := OK, ""
-	handle, free := s.freeHandle()
 	switch {
 	case !p.grant.PublishData:
 		outcome, text = NotAllowed, "no permission to publish data"
@@ -62,13 +61,14 @@ func (s *Session) publishData(p *participant, r PublishData) {
 		outcome, text = DuplicateHandle, "handle in use"
 	case slices.ContainsFunc(p.tracks, func(t *dataTrack) bool { return t.view.Name == r.Name }):
 		outcome, text = DuplicateName, "name in use"
-	case len(p.tracks) >= maxDataTracks || !free || len(r.Raw) > maxAttributes:
+	case len(p.tracks) >= maxDataTracks || len(s.handles) >= maxTrackHandles || len(r.Raw) > maxAttributes:
 		outcome, text = LimitExceeded, "too many data tracks"
 	}
 	if outcome != OK {
 		s.refuse(p, outcome, text, r)
 		return
 	}
+	handle := s.freeHandle()
 	t := &dataTrack{owner: p, handle: handle, view: DataTrack{
 		ID: s.dataTrackID(), Handle: r.Handle, Name: r.Name, Encryption: r.Encryption, Raw: r.Raw,
 	}}
@@ -82,15 +82,12 @@ func (s *Session) publishData(p *participant, r PublishData) {
 	}
 }
 
-// freeHandle is the next one no data track uses. Numbers come round late, so that packets under way meet no stranger.
-func (s *Session) freeHandle() (uint16, bool) {
-	if len(s.handles) >= maxTrackHandles {
-		return 0, false
-	}
+// freeHandle is the next one no data track uses; there must be one. Numbers come round late, so that packets under way meet no stranger.
+func (s *Session) freeHandle() uint16 {
 	for {
 		s.lastHandle++
 		if _, used := s.handles[s.lastHandle]; !used && s.lastHandle != 0 {
-			return s.lastHandle, true
+			return s.lastHandle
 		}
 	}
 }

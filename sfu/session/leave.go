@@ -21,7 +21,7 @@ func (s *Session) remove(p *participant, why LeaveReason) {
 	}
 	s.forgetSubscriptions(p)
 	s.forgetData(p)
-	s.forgetSpeech(p)
+	s.speakers.Remove(p.id)
 	s.alarms.clear(&p.patience)
 	s.alarms.clear(&p.silence)
 	s.do(CloseTransports{p.id})

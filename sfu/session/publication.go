@@ -23,7 +23,6 @@ type publication struct {
 
 	demand    demand
 	regressed bool // moved to its backup codec for good
-	voice     detector
 }
 
 // codec is the i-th codec, NoCodec if it is not known.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/sfu"
+	"weir/sfu/speaker"
 )
 
 // Limits of what participants may make the session hold or send on (livekit.md section 9; the rest are ours).
@@ -50,7 +51,8 @@ type Session struct {
 	blocked      map[sfu.Identity]time.Time // until
 
 	updates     updates
-	speech      speech
+	speakers    *speaker.List
+	turned      []speaker.Level // scratch of observeSpeech
 	links       links
 	packets     packets
 	alarms      alarms
@@ -71,6 +73,7 @@ func New(id sfu.SessionID, sid string, cfg Config, codec DataCodec, seed [32]byt
 		vacancy:      alarm{why: becauseEmpty},
 		countsAlarm:  alarm{why: becauseCounts},
 		packets:      newPackets(),
+		speakers:     newSpeakers(),
 	}
 	s.updates.alarm.why = becauseBatch
 	s.trailer = []byte(s.word(trailerLength))

@@ -1,90 +1,30 @@
 package session
 
 import (
-	"math"
-	"time"
-
 	"weir/sfu"
+	"weir/sfu/speaker"
 )
 
-// Thresholds of who is talking (livekit.md section 8, speakers).
-const (
-	loud        = 35                    // −dBov; less is louder
-	packetTime  = 20 * time.Millisecond // what one observed packet stands for
-	talkTime    = ObservePeriod * 2 / 5 // of an interval, to count as talking
-	smoothing   = 2.0 / 3               // weight of the newest of about two intervals
-	levelSteps  = 8                     // levels are told in eighths
-	activeLevel = 0.0178                // amplitude of −35 dBov
-)
-
-// detector turns the audio levels of one publication into how loud it talks.
-type detector struct{ smooth float64 }
-
-// observe takes one interval's packets and returns the level, 0 if it does not talk.
-func (d *detector) observe(levels []uint8) float32 {
-	var n int
-	loudest := uint8(127)
-	for _, l := range levels {
-		if l <= loud {
-			n++
-			loudest = min(loudest, l)
-		}
-	}
-	now := 0.0
-	if talked := time.Duration(n) * packetTime; talked >= talkTime {
-		share := min(1, float64(talked)/float64(ObservePeriod))
-		now = math.Pow(10, -float64(loudest)/20) * share
-	}
-	d.smooth += (now - d.smooth) * smoothing
-	if d.smooth < activeLevel {
-		if now == 0 {
-			d.smooth = 0
-		}
-		return 0
-	}
-	return float32(math.Ceil(d.smooth*levelSteps) / levelSteps)
-}
-
-// voice is how loud a participant is, and as what it was last told.
+// voice is how loud a participant is, as it was last told.
 type voice struct {
 	level     float32
 	simulated bool
 }
 
-// speech is who talks now.
-type speech struct {
-	talking []*publication // with a detector that is not at rest
-}
-
 // observeSpeech turns one interval's audio levels into deltas for those who receive the speakers.
 func (s *Session) observeSpeech(audio []AudioObserved) {
-	before := s.speech.talking
-	s.speech.talking = nil
-	heard := make(map[*publication]bool, len(audio))
-	levels := map[*participant]float32{}
-	take := func(pub *publication, l []uint8) {
-		heard[pub] = true
-		if level := pub.voice.observe(l); level > levels[pub.owner] {
-			levels[pub.owner] = level
-		}
-		if pub.voice.smooth > 0 {
-			s.speech.talking = append(s.speech.talking, pub)
-		}
-	}
 	for _, a := range audio {
-		if pub := s.publications[a.Publication]; pub != nil && pub.view.Kind == sfu.Audio && !pub.view.Muted && !heard[pub] {
-			take(pub, a.Levels)
+		pub := s.publications[a.Publication]
+		if pub != nil && pub.view.Kind == sfu.Audio && !pub.view.Muted {
+			s.speakers.Observe(pub.owner.id, a.Levels)
 		}
 	}
-	for _, pub := range before {
-		if !heard[pub] && pub.published {
-			take(pub, nil) // no packets: DTX or a pause
-		}
-	}
+	s.turned = s.speakers.Turn(s.turned[:0])
 	var changed []*participant
-	for _, p := range s.order {
-		if level := levels[p]; !p.voice.simulated && level != p.voice.level {
-			p.voice.level = level
+	for _, l := range s.turned {
+		p := s.byID[l.Participant]
+		if p != nil && !p.voice.simulated {
+			p.voice.level = l.Level
 			changed = append(changed, p)
 		}
 	}
@@ -137,21 +77,32 @@ func (s *Session) unfollow(q, p *participant) {
 	}
 }
 
-// hush silences a publication that ended or was muted, at once.
+// hush silences at once who has nothing to talk with any more.
 func (s *Session) hush(pub *publication) {
-	pub.voice = detector{}
-}
-
-// forgetSpeech drops what is left of one who is gone.
-func (s *Session) forgetSpeech(p *participant) {
-	p.voice = voice{}
+	p := pub.owner
+	if pub.view.Kind != sfu.Audio {
+		return
+	}
+	for _, other := range p.pubs {
+		if other != pub && other.published && other.view.Kind == sfu.Audio && !other.view.Muted {
+			return
+		}
+	}
+	s.speakers.Remove(p.id)
+	if p.voice.level > 0 && !p.voice.simulated {
+		p.voice.level = 0
+		s.tellSpeech([]*participant{p})
+	}
 }
 
 // simulateSpeech makes p a speaker, or stops it.
 func (s *Session) simulateSpeech(p *participant, on bool) {
-	p.voice.simulated, p.voice.level = on, 0
+	s.speakers.Remove(p.id)
+	p.voice = voice{simulated: on}
 	if on {
 		p.voice.level = 1
 	}
 	s.tellSpeech([]*participant{p})
 }
+
+func newSpeakers() *speaker.List { return speaker.NewList(speaker.Config{Interval: ObservePeriod}) }
