@@ -98,9 +98,10 @@ for (const mode of [{ name: "v1, single transport", single: true }, { name: "v0,
             await alice.eval(() => window.lk.room().localParticipant.setScreenShareEnabled(false));
         });
 
-        test("data goes both ways, up to 64,000 bytes", async () => {
+        test("data goes both ways, in packets of up to 64,000 bytes", async () => {
             for (const [me, other, from] of [[alice, bob, "alice"], [bob, alice, "bob"]]) {
-                for (const size of [1, 1200, 15_000, 63_000, 64_000]) {
+                // 21 bytes of the packet are not payload: 63,979 make the 64,000 that livekit-client allows.
+                for (const size of [1, 1200, 15_000, 63_979]) {
                     for (const reliable of size > 15_000 ? [true] : [true, false]) {
                         const before = (await other.heard("DataReceived")).length;
                         await me.eval(([n, r]) => window.lk.room().localParticipant.publishData(window.lk.bytes(n), { reliable: r, topic: "t" }), [size, reliable]);
