@@ -20,7 +20,7 @@ type Frame struct {
 	Key      bool // belongs to a key picture
 	First    bool // of its temporal unit
 	Last     bool
-	UpSwitch bool // VP8 Y, or VP9 U
+	BaseOnly bool // refers to base layer frames alone (VP8 Y)
 }
 
 // Encoder makes frames in coding order.
@@ -85,7 +85,7 @@ func (e *Encoder) unit(key bool) []draft {
 	for s := range e.Spatials {
 		d := draft{Frame: Frame{
 			Layer: sfu.Layer{Spatial: int8(s), Temporal: int8(t)}, Picture: e.picture, Number: e.next,
-			Keyframe: key && s == 0, Key: key, First: s == 0, Last: s == e.Spatials-1, UpSwitch: t == 0 || e.phase%4 == 2 || e.phase == 1,
+			Keyframe: key && s == 0, Key: key, First: s == 0, Last: s == e.Spatials-1, BaseOnly: e.phase%4 != 3 || e.Temporals < 3,
 		}}
 		if !key {
 			d.Refs = append(d.Refs, e.reference(s, t))
@@ -189,8 +189,11 @@ func (e *Encoder) build() {
 }
 
 // Descriptor is the dependency descriptor of a frame in one packet.
-func (e *Encoder) Descriptor(f Frame) []byte {
+func (e *Encoder) Descriptor(f Frame) []byte { return e.Part(f, true, true) }
+
+// Part is the dependency descriptor of the first, the last or another packet of a frame.
+func (e *Encoder) Part(f Frame, first, last bool) []byte {
 	return codec.WriteDependency(nil, codec.DependencyFields{
-		Structure: e.Structure, Template: f.Template, Frame: f.Number, StartOfFrame: true, EndOfFrame: true, Attach: f.Keyframe,
+		Structure: e.Structure, Template: f.Template, Frame: f.Number, StartOfFrame: first, EndOfFrame: last, Attach: f.Keyframe && first,
 	})
 }
