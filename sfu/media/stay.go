@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"time"
 
 	"weir/sfu"
@@ -46,7 +45,7 @@ func newStay(l *loop, e session.OpenTransports) (*stay, error) {
 	}
 	config := negotiate.Config{Software: e.Software, Seed: seed, REMB: f.cfg.REMB}
 	transport := TransportConfig{
-		Lite:         !f.cfg.FullICE && lite(e.Software, e.Settings),
+		Lite:         !f.cfg.FullICE && !e.Settings.DisableICELite && negotiate.MayBeLite(e.Software),
 		ZeroChecksum: zeroChecksum(e.Software),
 	}
 	if !e.Settings.Dual && e.Software.Protocol > 17 {
@@ -80,11 +79,6 @@ func (s *stay) negotiation(t session.Target, cfg TransportConfig, peer negotiate
 	}
 	leg.Attach(transport)
 	return newNegotiation(t, transport, negotiate.NewPeer(peer)), nil
-}
-
-// lite tells whether a client takes ICE-lite (livekit.md section 8).
-func lite(sw sfu.Software, settings session.Settings) bool {
-	return !settings.DisableICELite && sw.Protocol > 5 && !strings.Contains(sw.Browser, "firefox")
 }
 
 // zeroChecksum tells whether a client's SCTP can do without checksums (livekit.md section 4).
