@@ -49,3 +49,6 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	}
 	return false
 }
+
+// ClientAddress is who sent r, as far as it can be believed, for handlers beside this package's.
+func ClientAddress(r *http.Request, trusted []netip.Prefix) string { return clientAddress(r, trusted) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -61,11 +62,17 @@ type received struct {
 // errTooBig ends a connection whose frame inflates over the limit.
 var errTooBig = errors.New("frame inflates over the limit")
 
-// Tell implements session.Sink. When the inbox is full the loop may be stuck in a write: a past deadline frees it.
+// Tell implements session.Sink. When the inbox is full the loop may be stuck in a write: closing the socket frees it,
+// and whatever it writes next. Below TLS, because closing that one would wait for an alert to be written.
 func (c *connection) Tell(m session.Message) {
-	if !c.inbox.put(m) {
-		_ = c.ws.NetConn().SetWriteDeadline(time.Unix(1, 0))
+	if c.inbox.put(m) {
+		return
 	}
+	raw := c.ws.NetConn()
+	if t, ok := raw.(interface{ NetConn() net.Conn }); ok {
+		raw = t.NetConn()
+	}
+	_ = raw.Close() // the loop is told by the inbox
 }
 
 // run lives as long as the connection.
@@ -102,7 +109,7 @@ func (c *connection) run() client.Why {
 // linger waits for the client to take what was written and to answer the closing handshake. A socket closed at once,
 // with bytes of the client unread, is reset by the kernel, and a leave still on its way is lost with it.
 func (c *connection) linger(frames <-chan received) {
-	if c.why == client.Dropped {
+	if c.why == client.Dropped || c.why == client.Behind {
 		return
 	}
 	timer := time.NewTimer(time.Until(c.flushBy))
@@ -145,6 +152,8 @@ func (c *connection) receive(f received) {
 	case errors.Is(f.end, errTooBig), errors.Is(f.end, websocket.ErrReadLimit):
 		c.log.Debug("frame over the limit", "err", f.end)
 		c.handle(client.Lost{Why: client.TooBig})
+	case c.inbox.overflowed():
+		c.handle(client.Lost{Why: client.Behind})
 	default:
 		c.log.Debug("signalling socket ended", "err", f.end)
 		c.handle(client.Lost{Why: client.Dropped})

@@ -54,6 +54,15 @@ func (b *inbox) take(out []session.Message) []session.Message {
 	return taken
 }
 
+func (b *inbox) overflowed() bool {
+	select {
+	case <-b.full:
+		return true
+	default:
+		return false
+	}
+}
+
 func (b *inbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -163,7 +163,7 @@ func newWorld(t testing.TB, cfg Config, f *focus) *world {
 	w.http = &http.Server{Handler: w.server, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	l := &pipes{conns: w.conns, closed: make(chan struct{})}
 	go func() { _ = w.http.Serve(l) }()
-	w.client = &http.Client{Transport: &http.Transport{DialContext: l.dial, DisableKeepAlives: true}}
+	w.client = &http.Client{Transport: &http.Transport{DialContext: l.dial}}
 	t.Cleanup(w.close)
 	return w
 }

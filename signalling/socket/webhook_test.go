@@ -28,11 +28,10 @@ type receiver struct {
 }
 
 type hook struct {
-	at           time.Time
-	auth, kind   string
-	body         []byte
-	event, id    string
-	room, reason string
+	at              time.Time
+	auth, kind      string
+	body            []byte
+	event, id, room string
 }
 
 func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
