@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -56,10 +57,31 @@ func (p *player) identity() sfu.Identity {
 	return pick[sfu.Identity](p, "ann", "bob", "cas", "dan", "hid")
 }
 func (p *player) id() sfu.ParticipantID { return p.ids[p.identity()] }
+
+// publication is mostly a recent one.
 func (p *player) publication() sfu.PublicationID {
-	return p.known[p.byte()%len(p.known)]
+	b := p.byte()
+	if b == 255 {
+		return p.known[0]
+	}
+	return p.known[len(p.known)-1-b%min(len(p.known), 9)]
 }
-func (p *player) flag() bool { return p.byte()%2 == 1 }
+
+// publisher is mostly whoever announced id.
+func (p *player) publisher(id sfu.PublicationID) sfu.ParticipantID {
+	if p.byte()%16 != 0 {
+		for _, q := range p.s.order {
+			if q.publication(id) != nil {
+				return q.id
+			}
+		}
+	}
+	return p.id()
+}
+
+// rarely is for what ends things, so that others get somewhere.
+func (p *player) rarely() bool { return p.byte()%8 == 0 }
+func (p *player) flag() bool   { return p.byte()%2 == 1 }
 
 // connection is a fresh one, of whoever has that identity.
 func (p *player) connection(who sfu.Identity) wire {
@@ -72,7 +94,10 @@ func (p *player) connection(who sfu.Identity) wire {
 func (p *player) next() Event {
 	switch p.byte() % 12 {
 	case 0:
-		return p.join()
+		if ev := p.join(); ev != nil {
+			return ev
+		}
+		return Tick{}
 	case 1:
 		who := p.identity()
 		ev := Resume{Sink: p.connection(who), ID: p.ids[who], Identity: p.identity(), Software: sfu.Software{Protocol: 17}}
@@ -89,7 +114,7 @@ func (p *player) next() Event {
 		}
 		return ev
 	case 3, 4:
-		return TransportChanged{ID: p.id(), Target: pick(p, Publisher, Subscriber), State: TransportState(p.byte() % 4 % 3)}
+		return TransportChanged{ID: p.id(), Target: pick(p, Publisher, Subscriber), State: TransportState(p.byte() % 32 % 30 / 14)}
 	case 5, 6:
 		return p.mediaEvent()
 	case 7:
@@ -107,12 +132,15 @@ func (p *player) next() Event {
 
 func (p *player) join() Event {
 	who := p.identity()
+	if p.s.byIdentity[who] != nil && !p.rarely() {
+		return nil
+	}
 	p.stays++
 	id := sfu.ParticipantID(fmt.Sprintf("PA_%s%d", who, p.stays))
 	j := Join{
 		ID: id, Identity: who, Sink: p.connection(who), Grant: everything,
 		Software: sfu.Software{SDK: pick(p, "js", "go", "rust"), Protocol: pick(p, 7, 9, 11, 17)},
-		Settings: Settings{Dual: p.flag(), AutoSubscribe: p.flag(), AutoSubscribeData: p.flag(), AdaptiveStream: p.flag()},
+		Settings: Settings{Dual: p.flag(), AutoSubscribe: !p.rarely(), AutoSubscribeData: p.flag(), AdaptiveStream: p.flag()},
 		Publish:  []AddTrack{camera("early")},
 	}
 	j.Grant.Hidden = who == "hid"
@@ -140,9 +168,16 @@ func (p *player) request() Request {
 			{Identity: p.identity(), All: p.flag(), Publications: []sfu.PublicationID{p.publication()}}, {Participant: p.id(), All: p.flag()},
 		}}
 	case 7:
-		return Sync{Publications: []SyncPublication{{"x", p.publication()}}}
+		id := p.publication()
+		if p.s.publications[id] != nil && !p.rarely() {
+			return Sync{Disabled: []sfu.PublicationID{id}, Subscription: &Subscribe{Publications: []sfu.PublicationID{id}, On: p.flag()}}
+		}
+		return Sync{Publications: []SyncPublication{{"x", id}}}
 	case 8:
-		return Simulate{Scenario: Scenario(p.byte() % 10), Seconds: p.byte()}
+		if p.rarely() {
+			return Simulate{Scenario: Scenario(p.byte() % 10)}
+		}
+		return Simulate{Scenario: SimulateSpeaker, Seconds: p.byte()}
 	case 9:
 		return UpdateOwn{Name: "n", Attributes: map[string]string{"k": pick(p, "", "v")}}
 	case 10:
@@ -154,7 +189,10 @@ func (p *player) request() Request {
 	case 13:
 		return UpdateVideo{p.publication(), p.byte(), p.byte()}
 	case 14:
-		return Leave{Reason: LeaveReason(p.byte())}
+		if p.rarely() {
+			return Leave{Reason: LeaveReason(p.byte())}
+		}
+		return UpdateAudio{p.publication(), []uint8{1}}
 	}
 	return Offer{}
 }
@@ -162,12 +200,17 @@ func (p *player) request() Request {
 func (p *player) mediaEvent() Event {
 	switch p.byte() % 10 {
 	case 0, 1, 2:
-		return Negotiated{ID: p.id(), Bound: []Bound{
-			{Publication: p.publication(), Codec: pick(p, sfu.VP8, sfu.VP9, sfu.Opus, sfu.NoCodec), Mid: fmt.Sprint(p.byte())},
+		id := p.publication()
+		return Negotiated{ID: p.publisher(id), Bound: []Bound{
+			{Publication: id, Codec: pick(p, sfu.VP8, sfu.VP9, sfu.Opus, sfu.NoCodec), Mid: fmt.Sprint(p.byte())},
 			{Publication: p.publication(), Codec: sfu.VP8, Mid: "1"},
 		}}
 	case 3:
-		return Negotiated{ID: p.id(), Ended: []sfu.PublicationID{p.publication()}}
+		id := p.publication()
+		if !p.rarely() {
+			return Negotiated{ID: p.publisher(id)}
+		}
+		return Negotiated{ID: p.publisher(id), Ended: []sfu.PublicationID{id}}
 	case 4:
 		return StreamSeen{Publication: p.publication(), Codec: pick(p, sfu.VP8, sfu.VP9, sfu.H264, sfu.Opus)}
 	case 5:
@@ -194,12 +237,16 @@ func (p *player) mediaEvent() Event {
 func (p *player) outsideEvent() Event {
 	switch p.byte() % 12 {
 	case 0:
-		return Evict{Identity: p.identity(), Block: time.Duration(p.byte()) * time.Second}
+		if p.rarely() {
+			return Evict{Identity: p.identity(), Block: time.Duration(p.byte()%16) * time.Second}
+		}
 	case 1:
 		return MutePublication{p.identity(), p.publication(), true}
 	case 2, 3, 4:
 		who := p.identity()
-		g := Grant{Publish: p.flag(), Subscribe: p.flag(), PublishData: p.flag(), Hidden: who == "hid"}
+		g := everything
+		g.Publish, g.Subscribe, g.PublishData = !p.rarely(), !p.rarely(), !p.rarely()
+		g.Hidden = who == "hid"
 		return UpdateParticipant{Identity: who, Grant: &g}
 	case 5:
 		return UpdateSubscriptions{p.identity(), Subscribe{Publications: []sfu.PublicationID{p.publication()}, On: p.flag()}}
@@ -210,9 +257,11 @@ func (p *player) outsideEvent() Event {
 	case 8:
 		return Configure{Config{MaxParticipants: 4}}
 	case 9:
-		return NegotiationFailed{ID: p.id()}
+		if p.rarely() {
+			return NegotiationFailed{ID: p.id()}
+		}
 	case 10:
-		if p.byte()%8 == 0 {
+		if p.rarely() && p.rarely() {
 			return Close{SessionDeleted}
 		}
 	}
@@ -364,18 +413,30 @@ func (p *player) consistent(ev Event) {
 	}
 }
 
+func randomBytes(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 0))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+func TestRandomCalls(t *testing.T) {
+	for seed := range uint64(150) {
+		newPlayer(t, randomBytes(seed, 4000)).play()
+		if t.Failed() {
+			t.Fatalf("with seed %d", seed)
+		}
+	}
+}
+
 func FuzzSession(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 1, 0, 3, 1, 1, 1, 1, 1})
 	f.Add([]byte("\x00\x00\x00\x03\x00\x01\x01\x01\x03\x00\x00\x00\x09\x00\x01\x00\x00\x05\x00\x00\x00\x01\x00\x00\x00\x01\x03\x00\x01\x01\x01"))
 	f.Add([]byte(strings.Repeat("\x00\x04\x00\x03\x00\x03\x04\x00\x00\x09\x04\x01\x00\x05\x01\x04\x00\x01", 8)))
-	for seed := range 32 {
-		x := uint32(seed + 1)
-		b := make([]byte, 1200)
-		for i := range b {
-			x = x*1664525 + 1013904223
-			b[i] = byte(x >> 24)
-		}
-		f.Add(b)
+	for seed := range uint64(8) {
+		f.Add(randomBytes(seed, 2000))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 4000 {
