@@ -50,6 +50,7 @@ type Doors struct {
 	caller   Identifier
 	sessions Sessions
 	rooms    Rooms // nil: without access to the homeserver nobody's membership is known (matrixrtc.md section 10, level 0)
+	healthy  http.Handler
 	log      *slog.Logger
 
 	asking   chan struct{} // a place per homeserver being asked
@@ -71,12 +72,14 @@ type DoorConfig struct {
 	Caller   Identifier
 	Sessions Sessions
 	Rooms    Rooms // nil: membership is not looked up
+	// Health answers GET and HEAD of /healthz; nil: 200 until the doors drain.
+	Health http.Handler
 }
 
 // NewDoors makes the doors.
 func NewDoors(c DoorConfig, log *slog.Logger, reg prometheus.Registerer) *Doors {
 	d := &Doors{
-		url: c.URL, key: c.Key, table: c.Policy, caller: c.Caller, sessions: c.Sessions, rooms: c.Rooms, log: log,
+		url: c.URL, key: c.Key, table: c.Policy, caller: c.Caller, sessions: c.Sessions, rooms: c.Rooms, healthy: c.Health, log: log,
 		asking: make(chan struct{}, maxAsking), perIP: c.Rate.PerIP(), perUser: c.Rate.PerUser(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_token_requests_total", Help: "Requests at the token doors, by what came of them.",
@@ -137,6 +140,8 @@ func (d *Doors) health(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.WriteHeader(http.StatusMethodNotAllowed)
+	case d.healthy != nil:
+		d.healthy.ServeHTTP(w, r)
 	case d.draining.Load():
 		w.WriteHeader(http.StatusServiceUnavailable)
 	default:

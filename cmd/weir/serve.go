@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"weir/sfu"
+	"weir/sfu/media"
+	"weir/sfu/session"
+	"weir/signalling/grant"
+	"weir/signalling/matrix"
+	"weir/signalling/socket"
+	"weir/signalling/wire"
+)
+
+// focus is one running focus: every component, wired. It is the only place that knows them all.
+type focus struct {
+	cfg  *Config
+	log  *slog.Logger
+	base string // http URL of the first listener
+
+	endpoint   *media.Endpoint
+	engine     *media.Engine
+	sessions   *media.Focus
+	signalling *socket.Server
+	doors      *matrix.Doors // nil: no homeserver
+	servers    []*http.Server
+	failed     chan error // a listener ended by itself
+	beat       atomic.Int64
+	stopBeat   chan struct{}
+}
+
+// start brings a focus up; it is ready when start returns.
+func start(ctx context.Context, c *Config, home installation, log *slog.Logger) (f *focus, err error) {
+	f = &focus{cfg: c, log: log, failed: make(chan error, 8), stopBeat: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			f.close(context.WithoutCancel(ctx))
+		}
+	}()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	if err := f.openMedia(); err != nil {
+		return f, err
+	}
+	listeners, err := listenAll(ctx, c.BindAddresses, c.Port)
+	if err != nil {
+		return f, err
+	}
+	// What is not served below is closed: a listener must not outlive a failed start.
+	defer func() {
+		if err != nil {
+			for _, l := range listeners {
+				l.Close()
+			}
+		}
+	}()
+	f.base = "http://" + listeners[0].Addr().String()
+	if c.TLS.Mode == "files" {
+		f.base = "https://" + listeners[0].Addr().String()
+	}
+	if c.PublicURL == "" {
+		c.PublicURL = f.base
+	}
+	if err := f.openSignalling(home, reg); err != nil {
+		return f, err
+	}
+	handler, err := f.route(home, reg)
+	if err != nil {
+		return f, err
+	}
+	if err := f.serve(ctx, listeners, handler, reg); err != nil {
+		return f, err
+	}
+	f.beat.Store(time.Now().UnixNano())
+	go f.heart()
+	if home.kept != nil && c.Storage.Dir != "" {
+		log.Warn("the installation's secret is not kept: clients must join anew after a restart", "err", home.kept)
+	}
+	return f, nil
+}
+
+func (f *focus) openMedia() error {
+	c := f.cfg
+	bind := mediaBind(c.BindAddresses)
+	sockets, err := media.ListenUDP(netip.AddrPortFrom(bind, uint16(c.RTC.UDPPort)), media.SocketConfig{}, f.log)
+	if err != nil && bind == netip.IPv6Unspecified() { // a system without IPv6
+		sockets, err = media.ListenUDP(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(c.RTC.UDPPort)), media.SocketConfig{}, f.log)
+	}
+	if err != nil {
+		return fmt.Errorf("rtc.udp_port: %w", err)
+	}
+	port := sockets[0].LocalAddr().Port()
+	announce, err := announced(c, bind, port)
+	if err == nil {
+		f.endpoint, err = media.NewEndpoint(media.EndpointConfig{Announce: announce}, sockets, f.log)
+	}
+	if err != nil {
+		for _, s := range sockets {
+			s.Close()
+		}
+		return err
+	}
+	f.engine = media.NewEngine(f.endpoint.Now, f.endpoint.NewBurst())
+	f.sessions = media.NewFocus(media.FocusConfig{
+		Data: wire.DataCodec{}, Session: c.session(),
+		// The signalling side is made below, before any session is.
+		Notice:  func(n session.Notice) { f.signalling.Notify(n) },
+		Replied: func(id sfu.SessionID, r session.RPCReplied) { f.signalling.Replied(id, r) },
+	}, f.endpoint, f.engine, f.log)
+	f.log.Info("media port", "udp_port", port, "advertise", fmt.Sprint(announce))
+	return nil
+}
+
+// mediaBind is where the media port listens: all its sockets share one port and answer from wherever they were asked,
+// so several addresses mean all of them.
+func mediaBind(addrs []netip.Addr) netip.Addr {
+	loopback := !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsLoopback() })
+	if len(addrs) == 1 || loopback {
+		return addrs[0]
+	}
+	return netip.IPv6Unspecified()
+}
+
+func (f *focus) openSignalling(home installation, reg prometheus.Registerer) error {
+	c := f.cfg
+	key := home.key()
+	keys := grant.Keys{key.ID: key.Secret}
+	for id, s := range c.Keys {
+		keys[id] = s.Value
+	}
+	for id, s := range c.fileKeys {
+		keys[id] = s
+	}
+	f.signalling = socket.New(socket.Config{
+		Keys: keys, AutoCreate: c.Room.AutoCreate, Session: c.session(), RemoteUnmute: c.Room.EnableRemoteUnmute,
+		Describe: wire.Server{NodeID: nodeID(home)}, Health: f,
+		Webhooks: socket.Webhooks{URLs: c.Webhook.URLs, Key: c.Webhook.APIKey},
+		Next:     pages(c),
+	}, f.sessions, f.log, reg)
+	return nil
+}
+
+// nodeID names this focus as LiveKit names its nodes.
+func nodeID(home installation) string { return "ND_" + home.derive("node " + hostname())[:12] }
+
+// route puts the doors in front of the signalling.
+func (f *focus) route(home installation, reg prometheus.Registerer) (http.Handler, error) {
+	c := f.cfg
+	rt := newRouter(c)
+	rt.signalling = f.signalling
+	if c.Homeserver.ServerName == "" {
+		return rt, nil
+	}
+	verifier, err := matrix.NewVerifier(c.Homeserver, matrix.Network{})
+	if err != nil {
+		return nil, fmt.Errorf("homeserver: %w", err)
+	}
+	f.doors = matrix.NewDoors(matrix.DoorConfig{
+		URL: webSocketURL(c.PublicURL), Key: home.key(), Policy: c.table, Rate: c.Policy.Rate,
+		Caller: verifier, Sessions: f.sessions, Health: f.signalling,
+	}, f.log, reg)
+	rt.doors = f.doors
+	if c.Homeserver.ServeWellKnown {
+		file, err := matrix.WellKnown(c.Homeserver.URL, c.PublicURL)
+		if err != nil {
+			return nil, fmt.Errorf("well-known file: %w", err)
+		}
+		rt.wellKnown = matrix.ServeWellKnown(file)
+	}
+	return rt, nil
+}
+
+// serve starts the HTTP servers.
+func (f *focus) serve(ctx context.Context, listeners []net.Listener, h http.Handler, reg *prometheus.Registry) error {
+	var tlsConfig *tls.Config
+	if f.cfg.TLS.Mode == "files" {
+		certs, err := newCertificates(f.cfg.TLS.CertFile, f.cfg.TLS.KeyFile)
+		if err != nil {
+			return fmt.Errorf("tls.cert_file: %w", err)
+		}
+		tlsConfig = certs.config()
+	}
+	var metrics []net.Listener
+	if p := f.cfg.Prometheus; p.Port != 0 {
+		l, err := listen(ctx, p.Bind, p.Port)
+		if err != nil {
+			return fmt.Errorf("prometheus.port: %w", err)
+		}
+		metrics = append(metrics, l)
+	}
+	main := f.newServer(h, tlsConfig)
+	for _, l := range listeners {
+		f.run(main, l, tlsConfig != nil)
+	}
+	if len(metrics) > 0 {
+		f.run(f.newServer(metricsHandler(reg, f.cfg.Prometheus), nil), metrics[0], false)
+	}
+	f.log.Info("listening", "url", f.base, "public_url", f.cfg.PublicURL)
+	return nil
+}
+
+// maxHeader admits a join request of 1 MiB, in base64, with its token (livekit.md section 1).
+const maxHeader = 3 << 20
+
+func (f *focus) newServer(h http.Handler, t *tls.Config) *http.Server {
+	s := &http.Server{
+		Handler: h, TLSConfig: t, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
+	}
+	f.servers = append(f.servers, s)
+	return s
+}
+
+func (f *focus) run(s *http.Server, l net.Listener, encrypted bool) {
+	go func() {
+		var err error
+		if encrypted {
+			err = s.ServeTLS(l, "", "")
+		} else {
+			err = s.Serve(l)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			f.failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
+		}
+	}()
+}
+
+// heart shows that this process turns, for StatsAge.
+func (f *focus) heart() {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case now := <-t.C:
+			f.beat.Store(now.UnixNano())
+		case <-f.stopBeat:
+			return
+		}
+	}
+}
+
+// Checks implements socket.Health.
+func (f *focus) Checks() []socket.Check {
+	return []socket.Check{{Name: "media", Detail: "udp " + strconv.Itoa(f.cfg.RTC.UDPPort)}}
+}
+
+// StatsAge implements socket.Health.
+func (f *focus) StatsAge() time.Duration { return time.Since(time.Unix(0, f.beat.Load())) }
+
+// participants counts who is in a call.
+func (f *focus) participants(ctx context.Context) (n int) {
+	for _, v := range f.sessions.Sessions(ctx) {
+		n += v.Participants
+	}
+	return n
+}
+
+// drain lets nobody new in, and waits until nobody is left, until the timeout, or until now is closed.
+// It returns how many are left.
+func (f *focus) drain(ctx context.Context, now <-chan struct{}) int {
+	f.signalling.Drain()
+	if f.doors != nil {
+		f.doors.Drain()
+	}
+	deadline := time.NewTimer(f.cfg.Drain.Timeout)
+	defer deadline.Stop()
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
+		left := f.participants(ctx)
+		if left == 0 {
+			return 0
+		}
+		select {
+		case <-look.C:
+		case <-deadline.C:
+			return left
+		case <-now:
+			return left
+		}
+	}
+}
+
+// closeTimeout bounds the end, after the drain.
+const closeTimeout = 5 * time.Second
+
+// close ends everything, in the order in which nothing is used after its end. It closes what start had opened so far.
+func (f *focus) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	close(f.stopBeat)
+	if f.signalling != nil {
+		f.signalling.Shutdown(ctx)
+	}
+	if f.sessions != nil {
+		f.sessions.Close(session.ServerShutdown)
+	}
+	if f.signalling != nil {
+		f.signalling.Close(ctx)
+	}
+	for _, s := range f.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			_ = s.Close()
+		}
+	}
+	if f.engine != nil {
+		f.engine.Close()
+	}
+	if f.endpoint != nil {
+		f.endpoint.Close()
+	}
+}
+
+// version is set by the build; else it is what the go command knows.
+var version string
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" && b.Main.Version != "(devel)" {
+		return b.Main.Version
+	}
+	return "devel"
+}
