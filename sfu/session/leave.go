@@ -52,7 +52,9 @@ func (s *Session) remember(p *participant) {
 		copy(s.gone, s.gone[1:])
 		s.gone = s.gone[:maxGone-1]
 	}
-	s.gone = append(s.gone, departure{s.now, p.info()})
+	v := p.info()
+	v.Metadata, v.Attributes = "", nil // nobody needs them of one who is gone, and they may be large
+	s.gone = append(s.gone, departure{s.now, v})
 }
 
 // announceReplaced tells only old clients that a stay has ended whose identity is about to be here again.

@@ -119,7 +119,6 @@ func (s *Session) streamSeen(ev StreamSeen) {
 	if pub == nil {
 		return
 	}
-	pub.seen = true
 	i := pub.place(ev.Codec)
 	switch {
 	case ev.Codec == sfu.NoCodec || ev.Codec.Kind() != pub.view.Kind:

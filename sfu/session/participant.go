@@ -141,7 +141,7 @@ func (r *roster) count() bool {
 	for _, p := range r.order {
 		if !p.hidden() {
 			r.visible++
-			if p.info().IsPublisher {
+			if p.isPublisher() {
 				r.publishers++
 			}
 		}

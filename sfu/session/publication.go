@@ -16,7 +16,6 @@ type publication struct {
 	announced time.Time
 	published bool
 	since     time.Time // of publishing
-	seen      bool      // media came
 
 	subs       []*subscription // open ones, in no order
 	subscribed bool            // the publisher was told that somebody receives it
@@ -50,7 +49,7 @@ func (pub *publication) change(now time.Time, fn func(v *PublicationView)) {
 	pub.view.Version = now
 }
 
-// ownPublication finds an announced or published publication of p.
+// publication finds an announced or published publication of p.
 func (p *participant) publication(id sfu.PublicationID) *publication {
 	for _, pub := range p.pubs {
 		if pub.id == id {
@@ -60,6 +59,7 @@ func (p *participant) publication(id sfu.PublicationID) *publication {
 	return nil
 }
 
+// publicationOf finds the one that uses a client track id.
 func (p *participant) publicationOf(cid string) *publication {
 	for _, pub := range p.pubs {
 		if pub.cid == cid || slices.ContainsFunc(pub.view.Codecs, func(c CodecView) bool {

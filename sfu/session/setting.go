@@ -19,12 +19,11 @@ type setting struct {
 	quality       sfu.Quality
 	width, height int
 	fps           int
-	priority      int
 }
 
 func settingOf(r TrackSetting) setting {
 	disabled := r.Disabled || (r.Quality == sfu.Off && r.Height == 0)
-	return setting{true, disabled, r.Quality, r.Width, r.Height, r.FPS, r.Priority}
+	return setting{true, disabled, r.Quality, r.Width, r.Height, r.FPS}
 }
 
 // trackSetting takes a subscriber's wish about some publications. It is kept if there is no subscription yet.
