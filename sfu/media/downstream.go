@@ -3,6 +3,7 @@ package media
 import (
 	"encoding/binary"
 	"maps"
+	"math"
 	"time"
 
 	"weir/sfu"
@@ -17,6 +18,8 @@ type ask struct {
 
 // subscribe makes a subscription that sends on this leg. The session's loop calls it.
 func (l *Leg) subscribe(pub *Publication, send negotiate.Send) *Subscription {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	sp := l.spaces[send.SSRC]
 	if sp == nil {
 		sp = &space{}
@@ -24,8 +27,6 @@ func (l *Leg) subscribe(pub *Publication, send negotiate.Send) *Subscription {
 	}
 	s := &Subscription{pub: pub, leg: l, ssrc: send.SSRC, space: sp, send: send, ids: send.Extensions, epoch: pub.epoch.Load()}
 	s.aim.Store(pausedBit)
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	m := maps.Clone(*l.sends.Load())
 	m[send.SSRC] = s
 	if send.RTX != 0 {
@@ -34,6 +35,20 @@ func (l *Leg) subscribe(pub *Publication, send negotiate.Send) *Subscription {
 	l.sends.Store(&m)
 	l.due.sender = 0
 	return s
+}
+
+// reapply takes over what was negotiated anew for a subscription.
+func (l *Leg) reapply(s *Subscription, send negotiate.Send) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := maps.Clone(*l.sends.Load())
+	maps.DeleteFunc(m, func(_ uint32, o *Subscription) bool { return o == s })
+	m[send.SSRC] = s
+	if send.RTX != 0 {
+		m[send.RTX] = s
+	}
+	l.sends.Store(&m)
+	s.apply(send)
 }
 
 func (l *Leg) unsubscribe(s *Subscription) {
@@ -114,8 +129,8 @@ func (l *Leg) handleSenderReport(now int64, body []byte) {
 		if first { // subscribers wait for it: lip sync begins here
 			for _, s := range rt.stream.pub.subscriptions() {
 				s.leg.hurry.Store(true)
+				s.leg.wake()
 			}
-			l.wake()
 		}
 	}
 }
@@ -131,7 +146,7 @@ func (l *Leg) handleBlocks(now int64, count uint8, b []byte) bool {
 		b = b[reportBlockLen:]
 		s := sends[r.ssrc]
 		if s == nil {
-			if _, closing := l.spaces[r.ssrc]; !closing {
+			if l.spaces[r.ssrc] == nil { // it may still report on one that was closed
 				l.foreign()
 			}
 			continue
@@ -156,6 +171,7 @@ func (l *Leg) handleBlock(now int64, s *Subscription, r *reportBlock) {
 	l.seen.jitter = max(l.seen.jitter, uint32(uint64(r.jitter)*1e6/uint64(rate)))
 	if rtt > 0 && l.transport != nil {
 		l.transport.ObserveRTT(rtt)
+		l.trip.Store(int64(rtt))
 	}
 }
 
@@ -326,7 +342,8 @@ func (l *Leg) reportSending(now int64, out *Burst) int64 {
 		return now + int64(idlePeriod)
 	}
 	all := now >= l.due.sender
-	if hurry := l.hurry.Swap(false); (all || hurry) && l.out.Ready() {
+	if (all || now >= l.due.first || l.hurry.Swap(false)) && l.out.Ready() {
+		l.due.first = math.MaxInt64
 		for ssrc, s := range sends {
 			if ssrc != s.ssrc || !all && s.reported() {
 				continue
@@ -334,6 +351,8 @@ func (l *Leg) reportSending(now int64, out *Burst) int64 {
 			var ok bool
 			if l.packet, ok = s.appendSenderReport(l.packet, now); ok {
 				l.spill(out)
+			} else if !s.reported() {
+				l.due.first = now + senderRetry
 			}
 		}
 		if all {
@@ -341,7 +360,7 @@ func (l *Leg) reportSending(now int64, out *Burst) int64 {
 		}
 	}
 	l.sendRTCP(out, l.packet)
-	return max(l.due.sender, now+int64(tickPeriod))
+	return max(min(l.due.sender, l.due.first), now+int64(tickPeriod))
 }
 
 // spill sends the compound packet being written once it is long.

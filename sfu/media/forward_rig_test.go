@@ -144,10 +144,7 @@ func (e *end) report(ps ...rtcp.Packet) {
 // tick lets the ticker run for every leg, every 20 ms for d.
 func (r *rig) tick(d time.Duration) {
 	for end := r.now + int64(d); ; r.now = min(r.now+20*ms, end) {
-		for _, l := range *r.engine.legs.Load() {
-			l.tick(r.now, r.out)
-		}
-		r.out.Flush()
+		r.engine.pass(r.now, r.out)
 		if r.now >= end {
 			return
 		}

@@ -22,12 +22,15 @@ type Leg struct {
 	ssrc        uint32 // names us in RTCP
 
 	sends     atomic.Pointer[map[uint32]*Subscription] // by media SSRC and by RTX SSRC
-	spaces    map[uint32]*space                        // by SSRC; the session's loop only
 	octetsOut atomic.Uint64
-	hurry     atomic.Bool // a first sender report became possible
+	trip      atomic.Int64 // round trip in ns as last looked up; 0: unknown
+	urgent    atomic.Bool  // something waits for the ticker
+	hurry     atomic.Bool  // a first sender report became possible
 
 	// under the Outbound's lock
 	transportSeq uint16
+
+	next int64 // when the ticker comes again; the ticker only
 
 	mu       sync.Mutex // under it: the rest; Handler calls, ticks and negotiation hold it
 	kinds    extensionMap
@@ -37,6 +40,7 @@ type Leg struct {
 	pubs     []*Publication
 	dirty    []*Publication // with pending packets
 	arrivals arrivals
+	spaces   map[uint32]*space // by SSRC; outlive their subscriptions
 	asks     []ask
 	goodbyes []uint32
 	missing  []sfu.Seq // scratch of askAgain
@@ -51,7 +55,7 @@ type Leg struct {
 }
 
 // deadlines of a leg, in ns; 0: at once.
-type deadlines struct{ feedback, report, measure, sender int64 }
+type deadlines struct{ feedback, report, measure, sender, first int64 }
 
 // observed is what was measured since the loop last asked.
 type observed struct {
@@ -76,7 +80,10 @@ func newLeg(e *Engine, p *Participant) *Leg {
 }
 
 // wake runs the leg's tick soon. It never blocks.
-func (l *Leg) wake() { l.engine.wake() }
+func (l *Leg) wake() {
+	l.urgent.Store(true)
+	l.engine.wake()
+}
 
 // heard notes that something came. Under the lock.
 func (l *Leg) heard(now int64, n int) {
@@ -85,7 +92,9 @@ func (l *Leg) heard(now int64, n int) {
 	l.seen.heardSinceObserved = true
 	if l.quiet {
 		l.quiet = false
-		l.wake()
+		if len(l.pubs) > 0 {
+			l.wake()
+		}
 	}
 }
 
@@ -143,18 +152,24 @@ func (l *Leg) observe(now int64, o *session.LinkObserved) {
 		o.DownstreamBPS += float64(out-s.octetsOut) * 8e9 / float64(d)
 	}
 	o.MediaSeen = o.MediaSeen || s.heardSinceObserved
-	if l.transport != nil {
-		o.RTT = max(o.RTT, l.transport.RTT())
-	}
+	o.RTT = max(o.RTT, l.lookUpRTT())
 	*s = observed{at: now, octetsIn: l.octetsIn, octetsOut: out, acked: s.acked, missed: s.missed, foreign: s.foreign}
+}
+
+// lookUpRTT asks the transport for its round trip, which may take a while; the packet path reads what it said last.
+func (l *Leg) lookUpRTT() time.Duration {
+	if l.transport == nil {
+		return 0
+	}
+	d := l.transport.RTT()
+	l.trip.Store(int64(d))
+	return d
 }
 
 // rtt is the round trip of the transport, or a guess.
 func (l *Leg) rtt() time.Duration {
-	if l.transport != nil {
-		if d := l.transport.RTT(); d > 0 {
-			return d
-		}
+	if d := l.trip.Load(); d > 0 {
+		return time.Duration(d)
 	}
 	return 100 * time.Millisecond
 }

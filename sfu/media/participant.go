@@ -104,10 +104,13 @@ func (p *Participant) ClosePublication(id sfu.PublicationID) {
 func (p *Participant) Subscribe(pub *Publication, send negotiate.Send, target sfu.Layer, paused bool) *Subscription {
 	if s := p.subs[pub.id]; s != nil {
 		if s.pub == pub && s.ssrc == send.SSRC {
-			s.apply(send)
+			p.down.reapply(s, send)
 			return s
 		}
 		p.CloseSubscription(pub.id)
+	}
+	if s := (*p.down.sends.Load())[send.SSRC]; s != nil {
+		p.CloseSubscription(s.pub.id) // its place was given away
 	}
 	s := p.down.subscribe(pub, send)
 	p.subs[pub.id] = s

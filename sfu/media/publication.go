@@ -213,7 +213,11 @@ func (p *Publication) accept(a *arrival, now int64) {
 		p.flowing.Or(1 << l.Spatial)
 	}
 	if a.desc.Keyframe {
-		p.wanted.And(^uint32(1 << l.Spatial))
+		got := uint32(1) << l.Spatial
+		if p.seen>>l.Spatial == 1 {
+			got = -got // the highest layer there is serves those who want a higher one
+		}
+		p.wanted.And(^got)
 	}
 }
 

@@ -1,6 +1,9 @@
 package media
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Periods of what the ticker does.
 const (
@@ -11,6 +14,7 @@ const (
 	measurePeriod  = 100e6                 // ns, which layers flow
 	senderPeriod   = 3e9                   // ns, sender reports (livekit.md section 8)
 	senderRetry    = 200e6                 // ns, until a publisher's first report made one possible
+	passSpacing    = 2 * time.Millisecond  // between two looks at all legs, however often somebody wakes us
 	quietAfter     = 2e9                   // ns without input after which a leg needs no ticks
 )
 
@@ -19,23 +23,35 @@ func (e *Engine) tick(out *Burst) {
 	defer close(e.ended)
 	timer := time.NewTimer(idlePeriod)
 	defer timer.Stop()
-	var last int64
+	last := int64(math.MinInt64 / 2)
 	for {
 		select {
 		case <-e.done:
 			return
 		case <-e.kick:
+			if wait := last + int64(passSpacing) - e.now(); wait > 0 {
+				timer.Reset(time.Duration(wait))
+				continue
+			}
 		case <-timer.C:
 		}
-		now := e.now()
-		next := now + int64(time.Hour) // no transports: only add wakes us
-		for _, l := range *e.legs.Load() {
-			next = min(next, l.tick(now, out))
-		}
-		out.Flush()
-		last = now
-		timer.Reset(time.Duration(max(next-last, int64(time.Millisecond))))
+		last = e.now()
+		next := e.pass(last, out)
+		timer.Reset(max(time.Duration(next-last), passSpacing))
 	}
+}
+
+// pass ticks the legs that are due or were woken, and returns when the next one is due.
+func (e *Engine) pass(now int64, out *Burst) int64 {
+	next := now + int64(time.Hour) // no transports: only add wakes us
+	for _, l := range *e.legs.Load() {
+		if l.urgent.Swap(false) || now >= l.next {
+			l.next = l.tick(now, out)
+		}
+		next = min(next, l.next)
+	}
+	out.Flush()
+	return next
 }
 
 // tick does what is due and returns when to come again.
@@ -74,6 +90,7 @@ func (l *Leg) report(now int64, out *Burst) {
 	}
 	if now >= l.due.report {
 		l.due.report = now + reportPeriod
+		l.lookUpRTT()
 		l.reportReception(now, out)
 	}
 }
