@@ -257,7 +257,7 @@ func TestPerformRPC(t *testing.T) {
 				if resp.StatusCode != c.status || !strings.Contains(squeeze(t, body), c.want) || time.Since(began) != c.took {
 					t.Errorf("%d %s after %v", resp.StatusCode, body, time.Since(began))
 				}
-				if n := len(w.server.calls.pending); n != 0 {
+				if n := w.server.Snapshot().Calls; n != 0 {
 					t.Errorf("%d calls still wait", n)
 				}
 			})
