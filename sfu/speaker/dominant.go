@@ -38,6 +38,9 @@ const (
 
 	// idle: who sent nothing for so long counts as silent in the comparison.
 	idle = 40 * time.Second
+
+	// firstFloor is where the noise floor starts, −60 dBov: a quieter room lowers it at once.
+	firstFloor = Silence - 60
 )
 
 // scores of the three lengths.
@@ -71,7 +74,7 @@ func (d *Dominant) Observe(now int64, who sfu.ParticipantID, levels []uint8) {
 	i := slices.IndexFunc(d.voices, func(v voice) bool { return v.participant == who })
 	if i < 0 {
 		i = len(d.voices)
-		d.voices = append(d.voices, voice{participant: who, filled: now - int64(len(levels))*int64(frame)})
+		d.voices = append(d.voices, voice{participant: who, floor: firstFloor, filled: now - int64(len(levels))*int64(frame)})
 	}
 	v := &d.voices[i]
 	v.silence(now - int64(len(levels))*int64(frame))
