@@ -41,15 +41,15 @@ func TestDemandRepeatedAfterAnswers(t *testing.T) {
 	sc.publishes("ann", camera("cam"))
 	sc.subscribed("bob")
 	sc.wait(time.Minute)
-	answer := Negotiated{ID: "PA_ann"}
-	sc.run("an answer", answer)
+	answer := ask("ann", Offer{})
+	sc.run("an answer", answer, "offer PA_ann to ann [cammcam]")
 	sc.waits("two seconds", againDelay, "ann ← demand cam vp8:L")
 	for range 4 {
-		sc.run("a burst of answers", answer)
-		sc.waits("puts it off", againDelay-time.Millisecond)
+		sc.quiet(answer)
+		sc.waits("a burst of answers puts it off", againDelay-time.Millisecond)
 	}
-	sc.run("one more", answer)
-	sc.waits("does not", againLimit-4*(againDelay-time.Millisecond), "ann ← demand cam vp8:L")
+	sc.quiet(answer)
+	sc.waits("for eight seconds at most", againLimit-4*(againDelay-time.Millisecond), "ann ← demand cam vp8:L")
 }
 
 func TestDemandOfTwoLayers(t *testing.T) {

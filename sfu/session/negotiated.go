@@ -9,6 +9,9 @@ import (
 // offer hands a client's offer to its transport, with what may be in it.
 func (s *Session) offer(p *participant, d Description) {
 	s.do(ApplyOffer{ID: p.id, Sink: p.sink, Offer: d, Pending: s.pending(p)})
+	for _, pub := range p.pubs {
+		s.answered(pub)
+	}
 }
 
 // pending lists every publication of p by the client track ids it announced: new ones, and with their mid those
@@ -82,9 +85,6 @@ func (s *Session) negotiated(ev Negotiated) {
 	}
 	for _, pub := range backed {
 		s.backupArrived(pub)
-	}
-	for _, pub := range p.pubs {
-		s.answered(pub)
 	}
 }
 
