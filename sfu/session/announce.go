@@ -13,6 +13,7 @@ const (
 	maxLayers       = 3                // spatial layers of one codec
 	maxCodecs       = 4                // per publication: primary and backups
 	maxFeatures     = 16
+	successTold     = 15 // lowest protocol that is told of a request's success
 )
 
 // mayPublish says whether the grant permits a publication of that source.
@@ -26,7 +27,7 @@ func (s *Session) refuse(p *participant, why Outcome, text string, r Request) {
 }
 
 func (s *Session) respond(p *participant, r Response) {
-	if p.knowsResponses() {
+	if p.knowsResponses() && (r.Outcome != OK || p.software.Protocol >= successTold) {
 		s.tell(p, r)
 	}
 }

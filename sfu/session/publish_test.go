@@ -160,6 +160,8 @@ func TestUpdateTracks(t *testing.T) {
 	sc.run("unknown", ask("ann", Mute{"TR_?", true}), "ann ← response 1 to session.Mute")
 	sc.run("bad candidate", ask("ann", Trickle{Bad: true}), "ann ← response 6 to session.Trickle")
 	sc.run("good candidate", ask("ann", Trickle{Init: "c"}), `candidate PA_ann "c"`)
+	sc.s.byID["PA_ann"].software.Protocol = 14
+	sc.hasNot("old clients hear of failures only", ask("ann", UpdateOwn{Name: "x"}), "response")
 	rust := sc.s.byID["PA_ann"]
 	rust.software.SDK, rust.software.Protocol = "rust", 9
 	sc.run("old Rust SDKs know no responses", ask("ann", Mute{"TR_?", true}))
