@@ -208,8 +208,10 @@ func (s *Subscription) fits(a *arrival, now int64) bool {
 // one judges, numbers and sends one packet, and returns its size if it was sent.
 func (s *Subscription) one(now int64, a *arrival, goal sfu.Layer, o *Outbound, out *Burst, header []byte) int {
 	m := s.space.mapper
-	if len(a.Payload()) == 0 { // padding: its number is closed over
-		s.fillHole(now, a, o, out, header)
+	if len(a.Payload()) == 0 { // padding: its number is closed over, unless nothing is forwarded now
+		if s.selector.Current().Valid() {
+			s.fillHole(now, a, o, out, header)
+		}
 		return 0
 	}
 	v := s.selector.Select(goal, a.stream.spatial, &a.Packet, &a.desc)
