@@ -246,7 +246,8 @@ func (m *Mapper) align(old *segment, in In) uint32 {
 }
 
 // Drop takes a packet that belongs to the stream being forwarded but is not sent: a higher temporal layer, padding. The
-// numbers close over it. If its number was kept free, that is returned: only an empty packet can fill it.
+// numbers close over it. If its number was kept free, that is returned: only an empty packet can fill it. While the
+// subscription is paused there is nothing to drop.
 func (m *Mapper) Drop(stream uint8, seq sfu.ExtSeq, n codec.Numbers) (hole sfu.ExtSeq, ok bool) {
 	s := &m.seg[m.cur%segments]
 	if m.next == 0 || s.stream != stream {
