@@ -217,6 +217,10 @@ type EndpointSnapshot struct {
 	PacketsOut, BytesOut, MessagesOut, Bursts uint64
 	Refused                                   uint64 // packets that no transport could send: no keys, no address, too long
 	Drops                                     map[string]uint64
+
+	// Of the sockets: what the kernel refused for want of room, for length, for another reason; merged messages that went
+	// one by one; writes that waited.
+	KernelFull, KernelTooLong, KernelOther, Split, Waits uint64
 }
 
 // Snapshot reads the counters.
@@ -228,6 +232,16 @@ func (e *Endpoint) Snapshot() EndpointSnapshot {
 	}
 	for r := range dropReasons {
 		s.Drops[r.String()] = e.drops[r].Load()
+	}
+	for _, socket := range e.sockets {
+		if k, ok := socket.(counted); ok {
+			c := k.counters()
+			s.KernelFull += c.full.Load()
+			s.KernelTooLong += c.tooLong.Load()
+			s.KernelOther += c.other.Load()
+			s.Split += c.split.Load()
+			s.Waits += c.waits.Load()
+		}
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()

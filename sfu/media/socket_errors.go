@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-func countLost(c *SocketCounters, err error) {
+func countLost(c *socketCounters, err error) {
 	switch {
 	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
-		c.Full.Add(1)
+		c.full.Add(1)
 	case errors.Is(err, syscall.EMSGSIZE):
-		c.TooLong.Add(1)
+		c.tooLong.Add(1)
 	default:
-		c.Other.Add(1)
+		c.other.Add(1)
 	}
 }

@@ -2,4 +2,4 @@
 
 package media
 
-func countLost(c *SocketCounters, _ error) { c.Other.Add(1) }
+func countLost(c *socketCounters, _ error) { c.other.Add(1) }

@@ -3,7 +3,6 @@ package media
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -12,19 +11,31 @@ import (
 // socketBuffer is what is asked of the kernel for each direction: a keyframe of every participant at once.
 const socketBuffer = 16 << 20
 
-// SocketCounters counts what the kernel did not send.
-type SocketCounters struct {
-	Full    atomic.Uint64 // ENOBUFS and the like: dropped
-	TooLong atomic.Uint64 // EMSGSIZE: dropped
-	Other   atomic.Uint64 // unreachable and the rest: dropped
+// SocketConfig of a media port. The zero value takes the best path of the system.
+type SocketConfig struct {
+	Plain bool // one datagram for each system call, on one socket
+	Count int  // sockets that share the port (SO_REUSEPORT); 0: one for each core
+	Batch int  // messages of one read, 64 KiB of address space each; 0: 32
 }
+
+// socketCounters counts what the kernel did not take as it was given.
+type socketCounters struct {
+	full    atomic.Uint64 // ENOBUFS and the like: dropped
+	tooLong atomic.Uint64 // EMSGSIZE: dropped
+	other   atomic.Uint64 // unreachable and the rest: dropped
+	split   atomic.Uint64 // merged messages that had to go one by one; nothing is lost
+	waits   atomic.Uint64 // writes that waited for room in the send buffer; nothing is lost
+}
+
+// counted is a socket that counts.
+type counted interface{ counters() *socketCounters }
 
 // plainSocket is the path for every system: one datagram for each call.
 type plainSocket struct {
 	conn  *net.UDPConn
 	local netip.AddrPort
 	in    []byte
-	lost  SocketCounters
+	count socketCounters
 }
 
 // ListenPlain opens one socket that reads and writes one datagram at a time.
@@ -37,16 +48,6 @@ func ListenPlain(addr netip.AddrPort) (Socket, error) {
 	_ = conn.SetReadBuffer(socketBuffer)
 	_ = conn.SetWriteBuffer(socketBuffer)
 	return &plainSocket{conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort(), in: make([]byte, maxDatagram)}, nil
-}
-
-// ListenUDP opens the sockets of a media port, as many as the system's best path wants.
-func ListenUDP(addr netip.AddrPort, log *slog.Logger) ([]Socket, error) {
-	s, err := ListenPlain(addr)
-	if err != nil {
-		return nil, err
-	}
-	log.Info("media socket open", "address", s.LocalAddr(), "path", "plain")
-	return []Socket{s}, nil
 }
 
 func (s *plainSocket) ReadBatch(ms []Message) (int, error) {
@@ -76,7 +77,7 @@ func (s *plainSocket) WriteBatch(ms []Message) error {
 				if errors.Is(err, net.ErrClosed) {
 					return err
 				}
-				countLost(&s.lost, err)
+				countLost(&s.count, err)
 			}
 			rest = rest[n:]
 		}
@@ -88,4 +89,4 @@ func (s *plainSocket) LocalAddr() netip.AddrPort { return s.local }
 
 func (s *plainSocket) Close() error { return s.conn.Close() }
 
-func (s *plainSocket) Lost() *SocketCounters { return &s.lost }
+func (s *plainSocket) counters() *socketCounters { return &s.count }

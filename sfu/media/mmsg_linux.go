@@ -1,0 +1,293 @@
+//go:build linux && (amd64 || arm64)
+
+package media
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2) on 64-bit systems.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	n   uint32
+	_   uint32
+}
+
+// controlLen holds one control message with an int (UDP_GRO) or a u16 (UDP_SEGMENT): CMSG_SPACE(4) is 24.
+const controlLen = 24
+
+func recvmmsg(fd uintptr, ms []mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(ms))), uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+func sendmmsg(fd uintptr, ms []mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(ms))), uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+// receiver is the memory of recvmmsg.
+type receiver struct {
+	hdrs    []mmsghdr
+	iovs    []unix.Iovec
+	names   []unix.RawSockaddrInet6
+	control [][controlLen]byte
+	buf     []byte
+	call    func(fd uintptr) bool // made once: a closure for each read would be garbage
+	n       int
+	errno   unix.Errno
+}
+
+// groMost is the longest merged datagram.
+const groMost = 65_536
+
+func (r *receiver) init(batch int) {
+	r.hdrs, r.iovs = make([]mmsghdr, batch), make([]unix.Iovec, batch)
+	r.names, r.control = make([]unix.RawSockaddrInet6, batch), make([][controlLen]byte, batch)
+	// The kernel touches only what it fills, so that most of this is address space.
+	r.buf = make([]byte, batch*groMost)
+	for i := range r.hdrs {
+		r.iovs[i].Base = &r.buf[i*groMost]
+		r.iovs[i].SetLen(groMost)
+		h := &r.hdrs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Iov = &r.iovs[i]
+		h.SetIovlen(1)
+		h.Control = &r.control[i][0]
+	}
+	r.call = r.receive
+}
+
+// receive is called with the descriptor ready or perhaps ready; false waits.
+func (r *receiver) receive(fd uintptr) bool {
+	for i := range r.hdrs {
+		h := &r.hdrs[i].hdr
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.SetControllen(controlLen)
+	}
+	for {
+		r.n, r.errno = recvmmsg(fd, r.hdrs)
+		switch r.errno {
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			return true
+		}
+	}
+}
+
+// take gives what was received; ms is at least as long as a batch or the rest is lost, so that batches are never longer.
+func (r *receiver) take(ms []Message) int {
+	n := min(r.n, len(ms))
+	for i := range n {
+		h := &r.hdrs[i]
+		b := r.buf[i*groMost : i*groMost+int(h.n)]
+		ms[i] = Message{Addr: sockaddr(&r.names[i]), Buf: b, Segment: groSegment(r.control[i][:h.hdr.Controllen])}
+		if ms[i].Segment >= len(b) {
+			ms[i].Segment = 0
+		}
+	}
+	return n
+}
+
+// groSegment reads the size of the datagrams that were merged; 0: they were not.
+func groSegment(control []byte) int {
+	if len(control) < unix.SizeofCmsghdr+4 {
+		return 0
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(control)))
+	if h.Level != unix.SOL_UDP || h.Type != unix.UDP_GRO {
+		return 0
+	}
+	return int(int32(binary.NativeEndian.Uint32(control[unix.SizeofCmsghdr:])))
+}
+
+func sockaddr(n *unix.RawSockaddrInet6) netip.AddrPort {
+	// Ports are big-endian in both structures, at the same place.
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&n.Port))[:])
+	if n.Family == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(n)).Addr), port)
+	}
+	a := netip.AddrFrom16(n.Addr)
+	if n.Scope_id != 0 && a.IsLinkLocalUnicast() {
+		a = a.WithZone(strconv.Itoa(int(n.Scope_id)))
+	}
+	return netip.AddrPortFrom(a, port)
+}
+
+// sender is the memory of sendmmsg.
+type sender struct {
+	socket  *batchedSocket
+	hdrs    [burstMessages]mmsghdr
+	iovs    [burstMessages]unix.Iovec
+	names   [burstMessages]unix.RawSockaddrInet6
+	control [burstMessages][controlLen]byte
+	call    func(fd uintptr) bool
+	send    func(fd uintptr, ms []mmsghdr) (int, unix.Errno) // sendmmsg, or a test's
+
+	one     mmsghdr // a datagram of a message that has to be split
+	oneIov  unix.Iovec
+	ms      []Message
+	next    int // message to send
+	rest    []byte
+	segment int // > 0: rest of message next goes one by one
+}
+
+func (o *sender) init(s *batchedSocket) {
+	o.socket, o.send, o.call = s, sendmmsg, o.transmit
+	for i := range o.hdrs {
+		h := &o.hdrs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&o.names[i]))
+		h.Iov = &o.iovs[i]
+		h.SetIovlen(1)
+		c := (*unix.Cmsghdr)(unsafe.Pointer(&o.control[i][0]))
+		c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+		c.SetLen(unix.CmsgLen(2))
+	}
+	o.one.hdr.Iov = &o.oneIov
+	o.one.hdr.SetIovlen(1)
+}
+
+// load prepares the headers of at most burstMessages messages.
+func (o *sender) load(ms []Message) {
+	o.ms, o.next, o.segment, o.rest = ms, 0, 0, nil
+	for i := range ms {
+		m := &ms[i]
+		h := &o.hdrs[i].hdr
+		h.Namelen = o.name(&o.names[i], m.Addr)
+		o.iovs[i].Base = unsafe.SliceData(m.Buf)
+		o.iovs[i].SetLen(len(m.Buf))
+		h.Control = nil
+		h.SetControllen(0)
+		if merged(m) {
+			binary.NativeEndian.PutUint16(o.control[i][unix.SizeofCmsghdr:], uint16(m.Segment))
+			h.Control = &o.control[i][0]
+			h.SetControllen(unix.CmsgSpace(2))
+		}
+	}
+}
+
+// clear lets go of the caller's memory.
+func (o *sender) clear(n int) {
+	for i := range n {
+		o.iovs[i].Base = nil
+	}
+	o.oneIov.Base = nil
+	o.ms, o.rest = nil, nil
+}
+
+func merged(m *Message) bool { return m.Segment > 0 && m.Segment < len(m.Buf) }
+
+func (o *sender) name(n *unix.RawSockaddrInet6, a netip.AddrPort) uint32 {
+	*n = unix.RawSockaddrInet6{}
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&n.Port))[:], a.Port())
+	if !o.socket.v6 {
+		n.Family = unix.AF_INET
+		if ip := a.Addr().Unmap(); ip.Is4() {
+			(*unix.RawSockaddrInet4)(unsafe.Pointer(n)).Addr = ip.As4()
+		}
+		return unix.SizeofSockaddrInet4
+	}
+	n.Family = unix.AF_INET6
+	n.Addr = a.Addr().As16()
+	if zone := a.Addr().Zone(); zone != "" {
+		scope, _ := strconv.Atoi(zone)
+		n.Scope_id = uint32(scope)
+	}
+	return unix.SizeofSockaddrInet6
+}
+
+// transmit sends from next on until all is sent; false waits for room in the send buffer.
+func (o *sender) transmit(fd uintptr) bool {
+	for o.next < len(o.ms) {
+		if o.segment == 0 && merged(&o.ms[o.next]) && !o.socket.gso.Load() {
+			o.split()
+		}
+		var errno unix.Errno
+		if o.segment > 0 {
+			errno = o.sendOne(fd)
+		} else {
+			errno = o.sendMany(fd)
+		}
+		switch errno {
+		case 0, unix.EINTR:
+		case unix.EAGAIN:
+			o.socket.count.waits.Add(1)
+			return false
+		default:
+			o.refused(errno)
+		}
+	}
+	return true
+}
+
+// sendMany gives the kernel all messages up to one that has to be split.
+func (o *sender) sendMany(fd uintptr) unix.Errno {
+	end := len(o.ms)
+	if !o.socket.gso.Load() {
+		for end = o.next + 1; end < len(o.ms) && !merged(&o.ms[end]); end++ {
+		}
+	}
+	n, errno := o.send(fd, o.hdrs[o.next:end])
+	if errno == 0 {
+		o.next += n
+	}
+	return errno
+}
+
+// split makes the next message go one by one.
+func (o *sender) split() {
+	m := &o.ms[o.next]
+	o.rest, o.segment = m.Buf, m.Segment
+	o.one.hdr.Name, o.one.hdr.Namelen = o.hdrs[o.next].hdr.Name, o.hdrs[o.next].hdr.Namelen
+	o.socket.count.split.Add(1)
+}
+
+func (o *sender) sendOne(fd uintptr) unix.Errno {
+	n := min(o.segment, len(o.rest))
+	o.oneIov.Base = unsafe.SliceData(o.rest)
+	o.oneIov.SetLen(n)
+	_, errno := o.send(fd, unsafe.Slice(&o.one, 1))
+	if errno == 0 {
+		o.advance(n)
+	}
+	return errno
+}
+
+func (o *sender) advance(n int) {
+	if o.rest = o.rest[n:]; len(o.rest) == 0 {
+		o.next++
+		o.segment = 0
+	}
+}
+
+// refused decides about the first message of a failed call (sendmmsg(2) reports the error of the first only).
+func (o *sender) refused(errno unix.Errno) {
+	if o.segment > 0 {
+		countLost(&o.socket.count, errno)
+		o.advance(min(o.segment, len(o.rest)))
+		return
+	}
+	if m := &o.ms[o.next]; merged(m) {
+		switch errno {
+		case unix.EIO, unix.EOPNOTSUPP, unix.ENOPROTOOPT:
+			// The device cannot make checksums, or the route has IPsec: it will not do better next time.
+			if o.socket.gso.Swap(false) {
+				o.socket.log.Info("the kernel refuses merged datagrams: they go one by one from now on", "error", errno)
+			}
+			o.split()
+			return
+		case unix.EINVAL, unix.EMSGSIZE:
+			o.split() // this path has a smaller MTU
+			return
+		}
+	}
+	countLost(&o.socket.count, errno)
+	o.next++
+}
