@@ -104,3 +104,44 @@ func (c toChannel) WriteBatch(ms []Message) error {
 	}
 	return nil
 }
+
+// TestGatherFromManyGoroutines: two singers' sockets, the gather's goroutine, and a listener that comes and goes.
+func TestGatherFromManyGoroutines(t *testing.T) {
+	c := newChoir(t, 10)
+	for _, e := range c.ears {
+		e.send.audit = nil
+	}
+	const rounds = 300
+	var wg sync.WaitGroup
+	for j, e := range c.singers {
+		wg.Go(func() {
+			out := newBurst(new(discard), new(sentCounters))
+			for i := range uint16(rounds) {
+				p := voice(uint32(1+j), i, 30)
+				b, err := p.Marshal()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				now := int64(1e9) + int64(i)*ms
+				e.leg.HandleRTP(now, b, 1<<16+sfu.ExtSeq(i))
+				e.leg.Flush(now, out)
+				out.Flush()
+			}
+		})
+	}
+	wg.Go(func() {
+		out := newBurst(new(discard), new(sentCounters))
+		for i := range int64(rounds) {
+			c.engine.gather.release(1e9+i*ms, out)
+		}
+	})
+	wg.Go(func() {
+		ear, pub := c.ears[0].leg.participant, c.singers[0].leg.pubs[0]
+		for range rounds {
+			ear.CloseSubscription(pub.ID())
+			ear.Subscribe(pub, sendAudio(100), sfu.TopLayer, false)
+		}
+	})
+	wg.Wait()
+}

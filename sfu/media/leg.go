@@ -30,6 +30,11 @@ type Leg struct {
 	// under the Outbound's lock
 	transportSeq uint16
 
+	// who else's audio the receiver gets, for gather
+	audioFrom atomic.Pointer[Publication]
+	mixedAt   atomic.Int64
+	picks     []pick // the gather's goroutine only
+
 	next int64 // when the ticker comes again; the ticker only
 
 	mu       sync.Mutex // under it: the rest; Handler calls, ticks and negotiation hold it

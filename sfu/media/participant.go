@@ -164,38 +164,43 @@ func (p *Participant) Observe(now int64, o *session.Observed) {
 	o.Participants = append(o.Participants, link)
 }
 
-// Engine drives the media of all participants: it holds what they share, and the one goroutine that does what no packet
-// causes: reports, feedback, requests that wait for their time.
+// Engine drives the media of all participants: it holds what they share and two goroutines. The ticker does what no packet
+// causes: reports, feedback, requests that wait for their time. The other sends gathered audio.
 type Engine struct {
 	now   func() int64
 	drops [mediaDrops]atomic.Uint64
 	kick  chan struct{}
 	ids   atomic.Uint32
 	done  chan struct{} // closed to stop
-	ended chan struct{} // closed when stopped
+	wg    sync.WaitGroup
+
+	gather *gather // nil: nothing waits
 
 	mu   sync.Mutex // under it: changes of legs
 	legs atomic.Pointer[[]*Leg]
 }
 
-// NewEngine starts the ticker. now is the clock of HandleRTP and burst what the ticker sends into: Endpoint.Now and
+// NewEngine starts the goroutines. now is the clock of HandleRTP and burst what the ticker sends into: Endpoint.Now and
 // Endpoint.NewBurst.
 func NewEngine(now func() int64, burst *Burst) *Engine {
 	e := newEngine(now)
-	go e.tick(burst)
+	e.gather = newGather()
+	audio := newBurst(burst.w, burst.sent)
+	e.wg.Go(func() { e.tick(burst) })
+	e.wg.Go(func() { e.gather.work(now, audio, e.done) })
 	return e
 }
 
 func newEngine(now func() int64) *Engine {
-	e := &Engine{now: now, kick: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{})}
+	e := &Engine{now: now, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	e.legs.Store(new([]*Leg))
 	return e
 }
 
-// Close stops the ticker and waits for it.
+// Close stops both goroutines and waits for them.
 func (e *Engine) Close() {
 	close(e.done)
-	<-e.ended
+	e.wg.Wait()
 }
 
 func (e *Engine) add(l *Leg) {

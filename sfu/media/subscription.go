@@ -130,7 +130,8 @@ func (s *Subscription) close() {
 	s.mu.Unlock()
 }
 
-// forward sends what the subscriber shall get of a batch. header is scratch space. The publisher's leg is locked.
+// forward sends what the subscriber shall get of a batch. header is scratch space. For video the
+// publisher's leg is locked.
 func (s *Subscription) forward(now int64, batch []arrival, out *Burst, header []byte) {
 	target, on := s.goal()
 	s.mu.Lock()
@@ -150,6 +151,11 @@ func (s *Subscription) forward(now int64, batch []arrival, out *Burst, header []
 	goal := target
 	if on && !s.cfg.SVC {
 		goal.Spatial = layerSet(s.pub.flowing.Load()).best(target.Spatial)
+	}
+	if s.pub.kind == sfu.Audio && s.leg.audioFrom.Load() != s.pub {
+		if s.leg.audioFrom.Swap(s.pub) != nil {
+			s.leg.mixedAt.Store(now)
+		}
 	}
 	o := s.leg.out
 	o.Lock()
@@ -221,9 +227,11 @@ func (s *Subscription) one(now int64, a *arrival, goal sfu.Layer, o *Outbound, o
 	if !v.Forward {
 		return 0
 	}
-	n, ok := m.Map(rewrite.In{
-		Packet: &a.Packet, Numbers: a.desc.Numbers, Stream: a.stream.id, Clock: a.stream.timing, Start: v.Start, Marker: v.Marker,
-	})
+	in := rewrite.In{Packet: &a.Packet, Numbers: a.desc.Numbers, Stream: a.stream.id, Start: v.Start, Marker: v.Marker}
+	if s.pub.kind == sfu.Video {
+		in.Clock = a.stream.timing // audio has no second stream to align with, and may come without the leg's lock
+	}
+	n, ok := m.Map(in)
 	if !ok {
 		return 0
 	}

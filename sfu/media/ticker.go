@@ -20,7 +20,6 @@ const (
 
 // tick is the engine's goroutine. It sleeps until the first deadline of any leg, or until something wakes it.
 func (e *Engine) tick(out *Burst) {
-	defer close(e.ended)
 	timer := time.NewTimer(idlePeriod)
 	defer timer.Stop()
 	last := int64(math.MinInt64 / 2)

@@ -388,8 +388,11 @@ func (l *Leg) Flush(now int64, out *Burst) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.dirty {
-		for _, s := range p.subscriptions() { // subscriber-outer: the packets of one burst share a message
-			s.forward(now, p.pending, out, l.header[:0])
+		subs := p.subscriptions()
+		if g := l.engine.gather; !g.worth(p, subs, now) || !g.hold(p) {
+			for _, s := range subs { // subscriber-outer: the packets of one burst share a message
+				s.forward(now, p.pending, out, l.header[:0])
+			}
 		}
 		clear(p.pending)
 		p.pending = p.pending[:0]
