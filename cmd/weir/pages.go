@@ -1,6 +1,15 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+
+	"weir/web"
+)
 
 // pages are what people look at; nil: none.
-func pages(*Config) http.Handler { return nil }
+func pages(c *Config) http.Handler {
+	if c.Web.Call {
+		return web.Call()
+	}
+	return nil
+}
