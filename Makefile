@@ -102,13 +102,23 @@ test: check nested web browser ## everything, installing what the tests need
 nested:
 	@for m in $(NESTED); do echo "== $$m"; (cd $$m && $(GO) vet ./... && $(GO) test ./...); done
 
+# The bundle is committed, so that a clone builds without Node; this proves that it comes from the committed sources.
 .PHONY: web
-web:
-	@if [ -x web/check ]; then web/check; fi
+web: ## build the call page anew and compare it with the committed bundle
+	cd web/call && npm ci --no-audit --no-fund && npx tsc --noEmit && npx vite build --emptyOutDir --outDir $(OUT)/call
+	@diff -r $(OUT)/call web/dist || { echo "web/dist is not what web/call builds: make bundle"; exit 1; }
+
+.PHONY: bundle
+bundle: ## build the call page into web/dist, to be committed
+	cd web/call && npm ci --no-audit --no-fund && npm run build
 
 .PHONY: browser
-browser:
-	@if [ -x web/browser/run ]; then web/browser/run; fi
+browser: build chromium ## unmodified livekit-client and the call page in Chromium, against a focus
+	cd web/e2e && npm ci --no-audit --no-fund && npm test
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; }
 
 .PHONY: ci
 ci: test ## what .ci/run calls
