@@ -38,7 +38,6 @@ type Publication struct {
 	patience int64              // ns of silence after which a layer has stopped
 
 	muted   atomic.Bool
-	closed  atomic.Bool
 	epoch   atomic.Uint32 // counts unmutings
 	subs    atomic.Pointer[[]*Subscription]
 	known   atomic.Pointer[[]*stream] // the streams, for whoever answers NACKs
@@ -48,7 +47,6 @@ type Publication struct {
 	// under the leg's lock
 	streams []*stream
 	pending []arrival
-	dirty   bool
 	seen    layerSet
 	recent  [maxSpatial]int64 // arrival of the last packet
 	asked   [maxSpatial]int64 // when a keyframe was last requested

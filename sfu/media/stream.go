@@ -3,7 +3,6 @@ package media
 import (
 	"math/bits"
 	"sync"
-	"sync/atomic"
 
 	"weir/sfu"
 	"weir/sfu/codec"
@@ -31,8 +30,6 @@ type stream struct {
 	timing    *rewrite.Clock
 	missing   *loss.Tracker // nil: nack was not agreed
 	recent    int64         // arrival of the last packet
-
-	packets, octets atomic.Uint64 // without retransmissions
 
 	mu      sync.Mutex // under it: the rest, which NACKs and reports of subscribers read
 	history *history.Ring
