@@ -112,7 +112,7 @@ func (b *Burst) Flush() {
 		b.write(len(b.arena))
 	}
 	b.arena = b.arena[:0]
-	if b.full || b.arena == nil {
+	if b.full {
 		b.full = false
 		if n := max(arenaLeast, 2*cap(b.arena)); n <= arenaMost {
 			b.arena = make([]byte, 0, n)

@@ -24,10 +24,9 @@ const (
 )
 
 // newAgent makes a pion agent whose only door is our mux.
-func newAgent(t *Transport, c *muxConns, cfg TransportConfig) (*ice.Agent, error) {
+func newAgent(t *Transport, c *muxConns) (*ice.Agent, error) {
 	a, err := ice.NewAgentWithOptions(
 		ice.WithLocalCredentials(c.ufrag, c.pwd),
-		ice.WithICELite(cfg.Lite),
 		ice.WithUDPMux(iceMux{t}),
 		ice.WithNet(noNet{}),
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}),
@@ -49,7 +48,7 @@ func newAgent(t *Transport, c *muxConns, cfg TransportConfig) (*ice.Agent, error
 	}
 	_ = a.OnCandidate(func(ice.Candidate) {}) // wanted by GatherCandidates; we write our candidates ourselves
 	_ = a.OnConnectionStateChange(t.iceState)
-	_ = a.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) { t.selected(remote) })
+	_ = a.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) { t.selectedCandidate(remote) })
 	return a, nil
 }
 
@@ -115,6 +114,9 @@ type muxConns struct {
 
 func newMuxConns(t *Transport) *muxConns {
 	c := &muxConns{transport: t, ufrag: credential(8), pwd: credential(24)}
+	if t.lite != nil {
+		return c // answers on the reader's goroutine: no door
+	}
 	for _, a := range t.endpoint.announce {
 		door := &c.v6
 		if a.Addr().Is4() {

@@ -20,13 +20,24 @@ import (
 // TestPeerConnection: a full WebRTC client over loopback, RTP and data both ways, in the roles that the focus has with
 // browsers. The SDP is written by hand: negotiation is another package's matter.
 func TestPeerConnection(t *testing.T) {
-	for name, lite := range map[string]bool{"lite": true, "full": false} {
+	onPlain := func() (media.Socket, error) { return media.ListenPlain(netip.MustParseAddrPort("127.0.0.1:0")) }
+	onBest := func() (media.Socket, error) {
+		s, err := media.ListenUDP(netip.MustParseAddrPort("127.0.0.1:0"), media.SocketConfig{Count: 1}, quiet)
+		if err != nil {
+			return nil, err
+		}
+		return s[0], nil
+	}
+	for name, c := range map[string]struct {
+		lite   bool
+		listen func() (media.Socket, error)
+	}{"lite, plain": {true, onPlain}, "full, plain": {false, onPlain}, "lite, best": {true, onBest}, "full, best": {false, onBest}} {
 		t.Run(name, func(t *testing.T) {
-			socket, err := media.ListenPlain(netip.MustParseAddrPort("127.0.0.1:0"))
+			socket, err := c.listen()
 			if err != nil {
 				t.Fatal(err)
 			}
-			server := newSide(t, socket, media.TransportConfig{Lite: lite})
+			server := newSide(t, socket, media.TransportConfig{Lite: c.lite})
 			defer closeSides(t, server)
 
 			pc, track, got := newPeer(t)

@@ -16,6 +16,8 @@ type reader struct {
 	dirty    []*Transport // had media in this batch
 	out      *Burst
 
+	reply [128]byte // a STUN answer
+
 	lastAddr  netip.AddrPort
 	lastRoute *route
 }
@@ -144,13 +146,14 @@ func (r *reader) stun(now int64, from netip.AddrPort, b []byte) {
 			e.drop(DropNoTransport)
 		} else if t := ro.owner.Load(); t == nil {
 			e.drop(DropNoTransport)
-		} else if !t.conns.Load().push(from, b) {
+		} else if t.lite == nil && !t.conns.Load().push(from, b) {
 			e.drop(DropQueueFull)
 		}
 		return
 	}
+	local, remote := m.ufrags()
 	e.mu.RLock()
-	c := e.ufrags[string(m.localUfrag())]
+	c := e.ufrags[string(local)]
 	e.mu.RUnlock()
 	if c == nil {
 		e.drop(DropSTUNUfrag)
@@ -164,9 +167,32 @@ func (r *reader) stun(now int64, from netip.AddrPort, b []byte) {
 		return
 	}
 	c.transport.heard.Store(&from)
+	if l := c.transport.lite; l != nil {
+		r.answer(now, from, &m, remote, c, l)
+		return
+	}
 	if !c.push(from, b) {
 		e.drop(DropQueueFull)
 	}
+}
+
+// answer replies for a lite agent, from the socket that was asked.
+func (r *reader) answer(now int64, from netip.AddrPort, m *stunMessage, remote []byte, c *muxConns, l *liteAgent) {
+	b := r.reply[:0]
+	switch {
+	case m.obeys:
+		b = appendRoleConflict(b, m, c.pwd)
+	case !l.takes(remote):
+		r.endpoint.drop(DropSTUNUfrag)
+		return
+	default:
+		b = appendSuccess(b, m, from, c.pwd)
+		l.checked(now, from, m.nominates)
+	}
+	one := [1]Message{{Addr: from, Buf: b}}
+	r.endpoint.sent.packets.Add(1)
+	r.endpoint.sent.bytes.Add(uint64(len(b)))
+	_ = r.socket.WriteBatch(one[:]) // the only error is the socket's end
 }
 
 // route finds the owner of an address: the packet before, then this reader's map, then the shared one.

@@ -2,6 +2,8 @@ package media
 
 import (
 	"bytes"
+	"errors"
+	"net/netip"
 	"testing"
 
 	"github.com/pion/stun/v3"
@@ -24,17 +26,17 @@ func TestSTUNIsReadAsOthersWriteIt(t *testing.T) {
 		if !ok || m.kind != stunRequest {
 			t.Fatalf("%s: not parsed", user)
 		}
-		want, _, _ := bytes.Cut([]byte(user), []byte(":"))
-		if !bytes.Equal(m.localUfrag(), want) {
-			t.Errorf("ufrag %q, want %q", m.localUfrag(), want)
+		wantLocal, wantRemote, _ := bytes.Cut([]byte(user), []byte(":"))
+		if local, remote := m.ufrags(); !bytes.Equal(local, wantLocal) || !bytes.Equal(remote, wantRemote) {
+			t.Errorf("ufrags %q and %q, want %q and %q", local, remote, wantLocal, wantRemote)
 		}
 		if !m.authentic("password") || m.authentic("passwore") || m.authentic("") {
 			t.Errorf("%s: integrity", user)
 		}
 	}
 	m, ok := parseSTUN(stunRequestOf(t, "nocolon", "p"))
-	if !ok || m.localUfrag() != nil {
-		t.Errorf("a user name without colon has ufrag %q", m.localUfrag())
+	if local, remote := m.ufrags(); !ok || local != nil || remote != nil {
+		t.Errorf("a user name without colon has ufrags %q and %q", local, remote)
 	}
 	bare, err := stun.Build(stun.TransactionID, stun.BindingRequest)
 	if err != nil {
@@ -42,6 +44,33 @@ func TestSTUNIsReadAsOthersWriteIt(t *testing.T) {
 	}
 	if m, ok = parseSTUN(bare.Raw); !ok || m.authentic("") {
 		t.Error("a message without integrity is authentic")
+	}
+}
+
+// TestAnswersAreReadByOthers: RFC 8489 as pion/stun understands it.
+func TestAnswersAreReadByOthers(t *testing.T) {
+	for _, from := range []string{"192.0.2.1:32853", "10.0.0.1:65535", "[2001:db8:1234:5678:11:2233:4455:6677]:1"} {
+		m, ok := parseSTUN(stunRequestOf(t, "a:b", "password"))
+		if !ok {
+			t.Fatal("not parsed")
+		}
+		a := netip.MustParseAddrPort(from)
+		got := &stun.Message{Raw: appendSuccess([]byte("x"), &m, a, "password")[1:]}
+		var mapped stun.XORMappedAddress
+		if err := errors.Join(got.Decode(), got.Parse(&mapped), stun.NewShortTermIntegrity("password").Check(got), stun.Fingerprint.Check(got)); err != nil {
+			t.Fatal(err)
+		}
+		if got.Type != stun.BindingSuccess || mapped.String() != from || !bytes.Equal(got.TransactionID[:], m.raw[8:20]) {
+			t.Errorf("got %s with %s, want %s", got, mapped, from)
+		}
+		got = &stun.Message{Raw: appendRoleConflict(nil, &m, "password")}
+		var code stun.ErrorCodeAttribute
+		if err := errors.Join(got.Decode(), got.Parse(&code), stun.NewShortTermIntegrity("password").Check(got), stun.Fingerprint.Check(got)); err != nil {
+			t.Fatal(err)
+		}
+		if got.Type != stun.BindingError || code.Code != stun.CodeRoleConflict {
+			t.Errorf("got %s with %d", got, code.Code)
+		}
 	}
 }
 
@@ -54,7 +83,7 @@ func FuzzSTUN(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 8, 0, 20, 0, 0, 0, 0}, uint16(0), byte(0))
 	f.Fuzz(func(t *testing.T, b []byte, at uint16, flip byte) {
 		if m, ok := parseSTUN(b); ok {
-			m.localUfrag()
+			m.ufrags()
 			_ = m.authentic("password")
 		}
 		changed := bytes.Clone(good)

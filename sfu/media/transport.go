@@ -108,7 +108,8 @@ type Transport struct {
 	endpoint *Endpoint
 	cfg      TransportConfig
 	handler  Handler
-	agent    *ice.Agent
+	agent    *ice.Agent      // nil: lite
+	lite     *liteAgent      // nil: full
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
@@ -158,10 +159,20 @@ func (e *Endpoint) NewTransport(cfg TransportConfig, h Handler) (*Transport, err
 	}
 	t.data.t = t
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	if cfg.Lite {
+		t.lite = &liteAgent{t: t}
+	}
 	c := newMuxConns(t)
 	t.conns.Store(c)
+	if cfg.Lite {
+		if err := e.enrol(c); err != nil {
+			t.cancel()
+			return nil, err
+		}
+		return t, nil
+	}
 	var err error
-	if t.agent, err = newAgent(t, c, cfg); err != nil {
+	if t.agent, err = newAgent(t, c); err != nil {
 		t.cancel()
 		return nil, err
 	}
@@ -234,9 +245,12 @@ func (t *Transport) Start(remote RemoteDescription) error {
 	t.mu.Unlock()
 
 	var err error
-	if t.cfg.Controlling {
+	switch {
+	case t.lite != nil:
+		t.lite.start(remote.Ufrag)
+	case t.cfg.Controlling:
 		_, err = t.agent.StartDial(remote.Ufrag, remote.Pwd)
-	} else {
+	default:
 		_, err = t.agent.StartAccept(remote.Ufrag, remote.Pwd)
 	}
 	if err != nil {
@@ -331,6 +345,13 @@ func (t *Transport) Restart() (LocalDescription, error) {
 		return LocalDescription{}, errClosed
 	}
 	c := newMuxConns(t)
+	if t.lite != nil {
+		t.endpoint.retire(t.conns.Swap(c).ufrag, t)
+		if err := t.endpoint.enrol(c); err != nil {
+			return LocalDescription{}, err
+		}
+		return t.Local(), nil
+	}
 	if err := t.agent.Restart(c.ufrag, c.pwd); err != nil {
 		return LocalDescription{}, fmt.Errorf("ICE restart: %w", err)
 	}
@@ -349,6 +370,10 @@ func (t *Transport) Restart() (LocalDescription, error) {
 
 // Restarted completes it with the far side's new credentials.
 func (t *Transport) Restarted(remote RemoteDescription) error {
+	if t.lite != nil {
+		t.lite.start(remote.Ufrag)
+		return t.addCandidates(remote.Candidates)
+	}
 	if err := t.agent.SetRemoteCredentials(remote.Ufrag, remote.Pwd); err != nil {
 		return fmt.Errorf("ICE restart: %w", err)
 	}
@@ -413,7 +438,11 @@ func (t *Transport) teardown() {
 	}
 	t.dtlsIn.close()
 	t.data.close()
-	_ = t.agent.GracefulClose()
+	if t.lite != nil {
+		t.lite.stop()
+	} else {
+		_ = t.agent.GracefulClose()
+	}
 	t.conns.Load().close()
 	t.tasks.Wait()
 }
@@ -426,15 +455,20 @@ func (t *Transport) iceState(s ice.ConnectionState) {
 	t.changed()
 }
 
-// selected is called by the agent when media shall go another way.
-func (t *Transport) selected(remote ice.Candidate) {
-	a, err := netip.ParseAddr(remote.Address())
-	if err != nil {
-		return
+// selectedCandidate is called by the agent when media shall go another way.
+func (t *Transport) selectedCandidate(remote ice.Candidate) {
+	if a, err := netip.ParseAddr(remote.Address()); err == nil {
+		to := netip.AddrPortFrom(a.Unmap(), uint16(remote.Port()))
+		t.endpoint.bind(to, t, t.endpoint.Now())
+		t.selected(to)
 	}
-	to := netip.AddrPortFrom(a.Unmap(), uint16(remote.Port()))
-	t.out.addr.Store(&to)
-	t.endpoint.bind(to, t, t.endpoint.Now())
+}
+
+// selected makes media go to an address that is ours.
+func (t *Transport) selected(to netip.AddrPort) {
+	if now := t.out.addr.Load(); now == nil || *now != to {
+		t.out.addr.Store(&to)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.paired {
