@@ -28,6 +28,21 @@ type claims struct {
 	SHA256      string            `json:"sha256,omitempty"`
 	Metadata    string            `json:"metadata,omitempty"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
+	Seat        *seat             `json:"weir,omitempty"`
+}
+
+// seat is the claim weir. Its short names keep a token that travels in a URL short.
+type seat struct {
+	Room    string `json:"r"`
+	Slot    string `json:"s"`
+	User    string `json:"u"`
+	Device  string `json:"d,omitempty"`
+	Member  string `json:"m,omitempty"`
+	Version int    `json:"v"`
+	Door    string `json:"o"`
+	Opens   bool   `json:"n,omitempty"`
+	Max     int    `json:"p,omitempty"`
+	Made    int64  `json:"t"`
 }
 
 // video is the claim of that name. The pointers tell absent from false.
@@ -78,6 +93,10 @@ func (c *claims) grant() Grant {
 	if c.Config != nil {
 		g.Config = c.Config.config()
 	}
+	if s := c.Seat; s != nil {
+		g.Seat = &Seat{Room: s.Room, Slot: s.Slot, User: s.User, Device: s.Device, Member: s.Member, Version: s.Version,
+			Door: s.Door, Opens: s.Opens, MaxParticipants: s.Max, Made: s.Made}
+	}
 	if v := c.Video; v != nil {
 		g.Session, g.Destination = sfu.SessionID(v.Room), sfu.SessionID(v.Destination)
 		g.Create, g.List, g.Record = v.Create, v.List, v.Record
@@ -121,6 +140,10 @@ func claimsOf(g Grant) *claims {
 	}
 	if g.Config != nil {
 		c.Config = configurationOf(*g.Config)
+	}
+	if s := g.Seat; s != nil {
+		c.Seat = &seat{Room: s.Room, Slot: s.Slot, User: s.User, Device: s.Device, Member: s.Member, Version: s.Version,
+			Door: s.Door, Opens: s.Opens, Max: s.MaxParticipants, Made: s.Made}
 	}
 	v := video{
 		Create: g.Create, List: g.List, Record: g.Record, Admin: g.Admin, Join: g.Join, Room: string(g.Session),
@@ -172,6 +195,9 @@ func (c *claims) utf8() bool {
 		return false
 	}
 	if c.Config != nil && !ok(c.Config.Metadata) {
+		return false
+	}
+	if s := c.Seat; s != nil && !(ok(s.Room) && ok(s.Slot) && ok(s.User) && ok(s.Device) && ok(s.Member) && ok(s.Door)) {
 		return false
 	}
 	return ok(c.Issuer) && ok(c.Subject) && ok(c.Name) && ok(c.Metadata) && ok(c.Preset) && ok(c.SHA256) &&

@@ -31,6 +31,20 @@ type Grant struct {
 	Config *session.Config // for the session, if this join opens it; nil: none
 	Preset string
 	SHA256 string // of a message body, standard base64; webhooks only
+
+	Seat *Seat // whom of which room the token was made for; nil: it is none of the doors'
+}
+
+// Seat ties a participant to a member of a room (matrixrtc.md section 3). It travels in the token, under a claim of our
+// own, so that a focus that was restarted knows whom it lets in again.
+type Seat struct {
+	Room, Slot           string
+	User, Device, Member string
+	Version              int    // of the identity's derivation
+	Door                 string // which gave the token
+	Opens                bool   // the user may open the session
+	MaxParticipants      int    // in a session so opened; 0: no limit
+	Made                 int64  // ms since 1970; rights that were withdrawn later end with it
 }
 
 // Token is a verified token.

@@ -214,6 +214,29 @@ func TestPayloadIsPlain(t *testing.T) {
 	}
 }
 
+// A seat travels whole, also through a refresh.
+func TestSeat(t *testing.T) {
+	for _, seat := range []*Seat{
+		nil, {},
+		{Room: "!r<&>:hs", Slot: "m.call#ROOM", User: "@ü:hs", Device: "D~?", Member: "m", Version: 2, Door: "get_token",
+			Opens: true, MaxParticipants: 7, Made: 1790000000123},
+	} {
+		g := Grant{Identity: "a", Join: true, Session: "s", Seat: seat}
+		text, err := Mint(g, key, now, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := Verify(text, keys, now)
+		if err != nil || !reflect.DeepEqual(first.Seat, seat) {
+			t.Fatalf("%+v came back as %+v, %v", seat, first.Seat, err)
+		}
+		again, _ := Refresh(first, key, now)
+		if second, err := Verify(again, keys, now); err != nil || !reflect.DeepEqual(second.Seat, seat) {
+			t.Errorf("%+v was refreshed to %+v, %v", seat, second.Seat, err)
+		}
+	}
+}
+
 func TestMintRefused(t *testing.T) {
 	for _, k := range []Key{{}, {ID: "devkey"}, {Secret: "secret"}} {
 		if _, err := Mint(Grant{}, k, now, time.Hour); !errors.Is(err, ErrNoSecret) {
@@ -222,7 +245,7 @@ func TestMintRefused(t *testing.T) {
 	}
 	for _, g := range []Grant{
 		{Identity: "\xff"}, {Metadata: "\xff"}, {Session: "\xff"}, {Attributes: map[string]string{"a": "\xff"}},
-		{KindDetails: []string{"\xff"}}, {Config: &session.Config{Metadata: "\xff"}},
+		{KindDetails: []string{"\xff"}}, {Seat: &Seat{User: "\xff"}}, {Config: &session.Config{Metadata: "\xff"}},
 	} {
 		if _, err := Mint(g, key, now, time.Hour); !errors.Is(err, ErrNotUTF8) {
 			t.Errorf("%+v: %v", g, err)

@@ -137,6 +137,20 @@ func (a *admission) attributes() map[string]string {
 	return all
 }
 
+// holds asks whether the token's right still holds.
+func (s *Server) holds(r *http.Request, a *admission) *refusal {
+	if s.cfg.Admission == nil {
+		return nil
+	}
+	switch err := s.cfg.Admission.Admit(r.Context(), a.token); {
+	case errors.Is(err, ErrNotAdmitted):
+		return withdrawn.because(err)
+	case err != nil:
+		return unsure.because(err)
+	}
+	return nil
+}
+
 // find checks that there is a session to join, and opens it if open and the policy allow. A resume needs none: it is
 // told to reconnect by its first message, which a refusal here would turn into giving up.
 func (s *Server) find(a *admission, open bool) *refusal {

@@ -17,6 +17,8 @@ var (
 	noToken      = refusal{http.StatusUnauthorized, "invalid authorization token", "no_token", nil}
 	badToken     = refusal{http.StatusUnauthorized, "invalid authorization token", "bad_token", nil}
 	notPermitted = refusal{http.StatusUnauthorized, "permissions denied", "not_permitted", nil}
+	withdrawn    = refusal{http.StatusUnauthorized, "permissions denied", "not_admitted", nil}
+	unsure       = refusal{http.StatusServiceUnavailable, "try again", "not_known", nil}
 	noIdentity   = refusal{http.StatusBadRequest, "identity cannot be empty", "no_identity", nil}
 	noRoom       = refusal{http.StatusBadRequest, "room name cannot be empty", "no_room", nil}
 	tooLong      = refusal{http.StatusBadRequest, "name or metadata exceeds limits", "too_long", nil}

@@ -28,6 +28,9 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, v1 bool) {
 		no = badJoin.because(nil)
 	}
 	if no == nil {
+		no = s.holds(r, a)
+	}
+	if no == nil {
 		no = s.find(a, false)
 	}
 	if no == nil && !s.room(a.join.Resume) {
@@ -56,7 +59,11 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, v1 bool) {
 		return
 	}
 	defer s.leave()
-	if no := s.find(a, true); no != nil {
+	no = s.holds(r, a)
+	if no == nil {
+		no = s.find(a, true)
+	}
+	if no != nil {
 		s.refuse(w, r, "connect", a, no)
 		return
 	}

@@ -9,6 +9,7 @@ package socket
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -46,6 +47,16 @@ type Focus interface {
 	Viewer
 }
 
+// Admission says whether what a token permits still holds: tokens outlive the rights they were made for.
+type Admission interface {
+	// Admit is asked before each connection, a resumed one too, and may wait for others. A refusal wraps ErrNotAdmitted;
+	// any other error means that it cannot be said now.
+	Admit(ctx context.Context, t grant.Token) error
+}
+
+// ErrNotAdmitted says that the right to be in a session was withdrawn.
+var ErrNotAdmitted = errors.New("not admitted")
+
 // Config of a Server. The zero value works and admits nobody: it has no keys.
 type Config struct {
 	Keys grant.Keys
@@ -69,6 +80,8 @@ type Config struct {
 	Client client.Config
 	// Webhooks says whom to tell what happens.
 	Webhooks Webhooks
+	// Admission has the last word on each token; nil: a token that verifies is good.
+	Admission Admission
 	// Health is asked by the health routes; nil: always well.
 	Health Health
 	// Next serves all other paths; nil: 404.
