@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// Pump sends for all bots of a run, on one goroutine: what is due, and then one flush for each bot that had something.
+type Pump struct {
+	clock Clock
+	wake  chan struct{}
+	done  chan struct{}
+	end   sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	queue dueQueue
+	late  Histogram // how long after its time a frame left
+}
+
+// slack joins what is due within it into one wake-up.
+const slack = int64(500 * time.Microsecond)
+
+// NewPump starts a pump. Close ends it.
+func NewPump(c Clock) *Pump {
+	p := &Pump{clock: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	p.end.Go(p.run)
+	return p
+}
+
+// Close ends the pump.
+func (p *Pump) Close() {
+	close(p.done)
+	p.end.Wait()
+}
+
+// Late is how late frames left so far.
+func (p *Pump) Late() Histogram {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.late
+}
+
+// add lets o send from due on.
+func (p *Pump) add(o *outgoing, due int64) {
+	p.mu.Lock()
+	o.due = due
+	heap.Push(&p.queue, o)
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// remove takes o out; it sends nothing after that.
+func (p *Pump) remove(o *outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o.stopped = true
+	if o.place >= 0 && o.place < len(p.queue) && p.queue[o.place] == o {
+		heap.Remove(&p.queue, o.place)
+	}
+}
+
+func (p *Pump) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var dirty []*leg
+	var batch []*outgoing
+	for {
+		var next int64
+		batch, next = p.take(batch[:0])
+		for _, o := range batch {
+			if o.send(p.clock.Now()) {
+				dirty = append(dirty, o.leg)
+			}
+		}
+		for _, l := range dirty {
+			l.burst.Flush() // a second flush of one leg does nothing
+		}
+		dirty = dirty[:0]
+		p.back(batch)
+		if len(batch) > 0 {
+			continue
+		}
+		wait := time.Hour
+		if next > 0 {
+			wait = time.Duration(max(next-p.clock.Now(), 0))
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-p.wake:
+		case <-p.done:
+			return
+		}
+	}
+}
+
+// take gives what is due now, in order, and when the next one is due (0: none).
+func (p *Pump) take(batch []*outgoing) ([]*outgoing, int64) {
+	now := p.clock.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.queue) > 0 && p.queue[0].due <= now+slack {
+		o := heap.Pop(&p.queue).(*outgoing)
+		p.late.Add(max(now-o.due, 0))
+		batch = append(batch, o)
+	}
+	if len(p.queue) > 0 {
+		return batch, p.queue[0].due
+	}
+	return batch, 0
+}
+
+// back queues again what was sent. A stream that fell behind by a second skips what it missed.
+func (p *Pump) back(batch []*outgoing) {
+	now := p.clock.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range batch {
+		if o.stopped {
+			continue
+		}
+		if o.due += int64(o.stream.Every); o.due < now-int64(time.Second) {
+			o.due = now
+		}
+		heap.Push(&p.queue, o)
+	}
+}
+
+// dueQueue is a heap by due time.
+type dueQueue []*outgoing
+
+func (q dueQueue) Len() int           { return len(q) }
+func (q dueQueue) Less(i, j int) bool { return q[i].due < q[j].due }
+func (q dueQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+func (q *dueQueue) Push(x any) {
+	o := x.(*outgoing)
+	o.place = len(*q)
+	*q = append(*q, o)
+}
+
+func (q *dueQueue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	last.place = -1
+	return last
+}
