@@ -27,6 +27,7 @@ type advice struct {
 	Path       string // of the public URL, without trailing slash
 	Backend    string // host:port where a proxy on this machine finds us
 	Homeserver string
+	File       string // the registration, as the homeserver is to name it
 }
 
 func (a *adviseCommand) Run(w *world) error {
@@ -55,7 +56,7 @@ func (a *adviseCommand) facts(w *world) (*advice, error) {
 	c := newConfig()
 	if a.Config != "" {
 		var err error
-		if c, err = load(source{file: a.Config, environment: w.environment}); err != nil {
+		if c, err = load(source{file: a.Config, environment: w.environment, registering: true}); err != nil {
 			return nil, &exit{exitConfig, err}
 		}
 	}
@@ -69,8 +70,12 @@ func (a *adviseCommand) facts(w *world) (*advice, error) {
 	if err != nil || u.Host == "" {
 		return nil, &exit{exitUsage, errors.New("weir: advise needs --config FILE, or --public-url URL")}
 	}
+	file := "weir-registration.yaml"
+	if c.Homeserver.RegistrationFile != "" {
+		file = c.Homeserver.RegistrationFile
+	}
 	return &advice{
-		Service: c.PublicURL, Host: u.Hostname(), Path: strings.TrimRight(u.Path, "/"), Homeserver: c.Homeserver.URL,
+		File: file, Service: c.PublicURL, Host: u.Hostname(), Path: strings.TrimRight(u.Path, "/"), Homeserver: c.Homeserver.URL,
 		Backend: "127.0.0.1:" + strconv.Itoa(c.Port),
 	}, nil
 }
@@ -126,6 +131,10 @@ experimental_features:
   msc4143_enabled: true   # rtc/transports
   msc4222_enabled: true   # state_after in /sync
   msc4354_enabled: true   # sticky events; Element Call's matrix_2_0 mode needs them
+  msc4502_enabled: true   # who is in a room; from Synapse 1.160. The focus lets nobody in it cannot vouch for
+  msc4512_enabled: true   # requests for tokens are passed on to the focus; from Synapse 1.161
+# What weir registration made; Synapse must be able to read it, nobody else.
+app_service_config_files: [{{quote .File}}]
 max_event_delay_duration: 24h   # delayed events: without them, who crashes stays in the call
 rc_message: {per_second: 0.5, burst_count: 30}
 rc_delayed_event_mgmt: {per_second: 1, burst_count: 20}

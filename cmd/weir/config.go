@@ -38,8 +38,9 @@ type Config struct {
 	Logging       loggingSection             `yaml:"logging"`
 	Storage       storageSection             `yaml:"storage"`
 
-	fileKeys map[string]string // what KeyFile holds
-	table    *policy.Table     // what Policy says
+	fileKeys     map[string]string // what KeyFile holds
+	table        *policy.Table     // what Policy says
+	unregistered bool              // the registration is being made: its file need not be there
 }
 
 type tlsSection struct {
@@ -107,6 +108,7 @@ func newConfig() *Config {
 	return &Config{
 		BindAddresses: []netip.Addr{netip.IPv6Unspecified()}, Port: 7880,
 		TLS: tlsSection{Mode: "none"}, RTC: rtcSection{UDPPort: 7882},
+		Homeserver: matrix.Config{ProxyAuth: "hs_token", AssertIdentity: true},
 		Policy:     policy.Config{Publish: "own"},
 		Room:       roomSection{EmptyTimeout: 300, DepartureTimeout: 20},
 		Drain:      drainSection{Timeout: 30 * time.Second},
@@ -169,11 +171,6 @@ var refused = map[string]string{
 	"rtc.turn_servers":          "not available yet: media goes over UDP to rtc.udp_port",
 	"rtc.batch_io":              "there is nothing to choose: the best way of this system is taken by itself",
 
-	"homeserver.registration_file": "not available yet: the focus asks the homeserver as a client of its federation API only",
-	"homeserver.proxy_listen":      "not available yet: the doors behind the homeserver are not open in this version",
-	"homeserver.proxy_auth":        "not available yet: the doors behind the homeserver are not open in this version",
-	"homeserver.assert_identity":   "not available yet: it needs homeserver.registration_file",
-
 	"policy.when_blind":        "not available yet: membership is not read in this version",
 	"policy.clear_ghosts":      "not available yet: membership is not read in this version",
 	"room.playout_delay":       "not available yet",
@@ -197,6 +194,7 @@ type source struct {
 	environment []string
 	port        *int // flags
 	udpPort     *int
+	registering bool // the registration file need not be there yet
 }
 
 // load reads and checks a configuration. The error holds every fault, one a line.
@@ -227,6 +225,7 @@ func finish(c *Config, r *settings.Reader, s source) error {
 	if s.udpPort != nil {
 		c.RTC.UDPPort = *s.udpPort
 	}
+	c.unregistered = s.registering
 	c.check(r, s.dev)
 	return r.Err()
 }
@@ -243,11 +242,24 @@ func (c *Config) check(r *settings.Reader, dev bool) {
 	if c.Drain.Timeout < 0 || c.Drain.Timeout > 24*time.Hour {
 		r.Reject("drain.timeout", "outside 0 to 24h")
 	}
-	section(r, "homeserver", c.Homeserver.Check())
+	c.checkHomeserver(r)
 	table, err := policy.New(c.Policy, c.Homeserver.Own())
 	section(r, "policy", err)
 	c.table = table
 	c.checkURL(r, dev)
+}
+
+func (c *Config) checkHomeserver(r *settings.Reader) {
+	err := c.Homeserver.Check()
+	section(r, "homeserver", err)
+	if err != nil || c.Homeserver.RegistrationFile == "" || c.unregistered {
+		return
+	}
+	reg, err := readRegistration(c.Homeserver.RegistrationFile)
+	if err != nil {
+		r.Reject("homeserver.registration_file", err.Error())
+	}
+	c.Homeserver.Registration = reg
 }
 
 // section names a package's fault by its place in the whole.

@@ -54,6 +54,8 @@ type commandLine struct {
 	Token   tokenCommand   `cmd:"" help:"Make a token to join or manage sessions with."`
 	Advise  adviseCommand  `cmd:"" help:"Print what to write into the configuration of others: homeserver, well-known file, proxy."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	Registration registrationCommand `cmd:"" help:"Make the appservice registration that the homeserver loads."`
 }
 
 func main() {

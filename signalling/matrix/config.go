@@ -6,9 +6,11 @@ package matrix
 import (
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 
 	"maunium.net/go/mautrix/federation"
 )
@@ -29,6 +31,20 @@ type Config struct {
 	AllowNetworks []netip.Prefix `yaml:"allow_networks"`
 	// ServeWellKnown answers /.well-known/matrix/client here, for a proxy that passes it on from the server name's host.
 	ServeWellKnown bool `yaml:"serve_well_known"`
+	// RegistrationFile is the appservice registration that the homeserver has loaded (`weir registration` makes it).
+	// Without it this focus knows nobody's membership.
+	RegistrationFile string `yaml:"registration_file"`
+	// ProxyListen is where the homeserver passes requests on to: host:port, or unix: and a path. Empty: the public port,
+	// where only hs_token tells the homeserver from others.
+	ProxyListen string `yaml:"proxy_listen"`
+	// ProxyAuth is how the homeserver is told from others: hs_token, or header_only for a homeserver that sends none,
+	// where whoever reaches ProxyListen can pass for anybody.
+	ProxyAuth string `yaml:"proxy_auth"`
+	// AssertIdentity lets the focus act as users of the own homeserver, as far as the registration does.
+	AssertIdentity bool `yaml:"assert_identity"`
+
+	// Registration is what RegistrationFile holds; nil: there is none.
+	Registration *Registration `yaml:"-"`
 }
 
 // Fault is a value that makes no sense; Key is its path below the section.
@@ -61,7 +77,57 @@ func (c Config) Check() error {
 	if _, err := c.roots(); err != nil {
 		return &Fault{"ca_file", err.Error()}
 	}
+	return c.checkAppservice()
+}
+
+// checkAppservice checks what belongs to the registration.
+func (c Config) checkAppservice() error {
+	switch {
+	case c.RegistrationFile != "" && c.ServerName == "":
+		return &Fault{"registration_file", "needs server_name beside it"}
+	case c.RegistrationFile != "" && c.ClientURL() == "":
+		return &Fault{"registration_file", "needs internal_url or url beside it: where the homeserver is asked"}
+	case c.ProxyListen != "" && c.RegistrationFile == "":
+		return &Fault{"proxy_listen", "needs registration_file beside it"}
+	}
+	switch c.ProxyAuth {
+	case "", "hs_token":
+	case "header_only":
+		if !c.privateProxy() {
+			return &Fault{"proxy_auth", "header_only takes anybody's word: proxy_listen must be a loopback address or a unix socket"}
+		}
+	default:
+		return &Fault{"proxy_auth", fmt.Sprintf("%q is neither hs_token nor header_only", c.ProxyAuth)}
+	}
+	if path, unix := strings.CutPrefix(c.ProxyListen, "unix:"); c.ProxyListen != "" && !unix {
+		if _, port, err := net.SplitHostPort(c.ProxyListen); err != nil || port == "" {
+			return &Fault{"proxy_listen", fmt.Sprintf("%q is neither host:port nor unix: and a path", c.ProxyListen)}
+		}
+	} else if unix && !strings.HasPrefix(path, "/") {
+		return &Fault{"proxy_listen", fmt.Sprintf("%q: the path of a unix socket begins with a slash", c.ProxyListen)}
+	}
 	return nil
+}
+
+// privateProxy says whether only this machine reaches the proxy listener.
+func (c Config) privateProxy() bool {
+	if strings.HasPrefix(c.ProxyListen, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(c.ProxyListen)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+// ClientURL is where the own homeserver's client API is asked, without trailing slash.
+func (c Config) ClientURL() string {
+	if c.InternalURL != "" {
+		return strings.TrimSuffix(c.InternalURL, "/")
+	}
+	return strings.TrimSuffix(c.URL, "/")
 }
 
 // Own are the server names whose users are ours.
