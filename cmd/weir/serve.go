@@ -112,7 +112,7 @@ func (f *focus) openMedia() error {
 	}
 	if err != nil {
 		for _, s := range sockets {
-			s.Close()
+			_ = s.Close()
 		}
 		return err
 	}
@@ -323,7 +323,7 @@ func (f *focus) close(ctx context.Context) {
 		f.engine.Close()
 	}
 	if f.endpoint != nil {
-		f.endpoint.Close()
+		_ = f.endpoint.Close()
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -447,7 +446,7 @@ func FuzzDoors(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, first bool, text string) {
 		h := &house{opened: map[sfu.SessionID]session.Config{}, users: map[string]string{"alice": "@alice:own.example"}}
-		h.doors = NewDoors(DoorConfig{URL: focusURL, Key: testKey, Policy: table, Caller: h, Sessions: h}, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+		h.doors = NewDoors(DoorConfig{URL: focusURL, Key: testKey, Policy: table, Caller: h, Sessions: h}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		door := "/get_token"
 		if first {
 			door = "/sfu/get"

@@ -73,7 +73,7 @@ func (r *resolver) find(ctx context.Context, name, host string, port uint16, tr 
 		return t, err
 	}
 	// Step 3: the well-known file delegates.
-	expires := time.Now().Add(time.Hour)
+	var expires time.Time
 	delegated, life, err := r.wellKnown(ctx, host)
 	switch {
 	case errors.Is(err, errForbidden):
