@@ -157,10 +157,13 @@ func TestRoleConflict(t *testing.T) {
 			if err := answer.Decode(); err != nil || answer.Type != c.want || answer.TransactionID != m.TransactionID {
 				t.Errorf("got %v, %v; want %v", answer, err, c.want)
 			}
+			if ok := server.transport.Snapshot().Remote.IsValid(); ok != (c.want == stun.BindingSuccess) {
+				t.Errorf("after %v there is a pair: %v", c.want, ok)
+			}
 		}
-		// Without a nomination there is no pair; a stranger with the right password and another name is nobody.
-		if server.transport.Outbound().Ready() || server.transport.Snapshot().Remote.IsValid() {
-			t.Error("a pair without nomination")
+		// The refused check made no pair, the true one did. A stranger with the right password and another name is nobody.
+		if to := server.transport.Snapshot().Remote; to != far.LocalAddr() {
+			t.Errorf("media goes to %s", to)
 		}
 		if err := far.WriteBatch([]media.Message{{Addr: netip.MustParseAddrPort("10.0.0.1:7882"), Buf: request(t, l.Ufrag+":stranger", l.Pwd)}}); err != nil {
 			t.Fatal(err)

@@ -19,12 +19,17 @@ const (
 	failedAfter       = 5 * time.Second  // later
 	keepalive         = 2 * time.Second
 	checkInterval     = 50 * time.Millisecond // Ta of RFC 8445 section 14.2
+	dialInterval      = 10 * time.Millisecond // of a controlling agent, which nominates one interval after the first answer
 	maxCandidates     = 64                    // that a far side may name
 	stunQueue         = 32
 )
 
 // newAgent makes a pion agent whose only door is our mux.
 func newAgent(t *Transport, c *muxConns) (*ice.Agent, error) {
+	interval := checkInterval
+	if t.cfg.Controlling {
+		interval = dialInterval
+	}
 	a, err := ice.NewAgentWithOptions(
 		ice.WithLocalCredentials(c.ufrag, c.pwd),
 		ice.WithUDPMux(iceMux{t}),
@@ -37,9 +42,9 @@ func newAgent(t *Transport, c *muxConns) (*ice.Agent, error) {
 		ice.WithDisconnectedTimeout(disconnectedAfter),
 		ice.WithFailedTimeout(failedAfter),
 		ice.WithKeepaliveInterval(keepalive),
-		ice.WithCheckInterval(checkInterval),
+		ice.WithCheckInterval(interval),
 		// The first checks may be lost before the far side has our description.
-		ice.WithMaxBindingRequests(uint16((disconnectedAfter+failedAfter)/checkInterval)),
+		ice.WithMaxBindingRequests(uint16((disconnectedAfter+failedAfter)/interval)),
 		ice.WithPrflxAcceptanceMinWait(0), // any working pair will do: all of ours share one port
 		ice.WithLoggerFactory(t.endpoint.quiet),
 	)

@@ -85,6 +85,32 @@ func TestPeerConnection(t *testing.T) {
 				d, ok := e.(media.DataReceived)
 				return ok && string(d.Payload) == "from the client"
 			})
+			// Other labels are taken too; a channel of the same label again replaces the first, as Safari does it.
+			other, err := pc.CreateDataChannel("chat", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other.OnOpen(func() { _ = other.SendText("hello") })
+			server.untilEvent("message of another label", func(e media.TransportEvent) bool {
+				d, ok := e.(media.DataReceived)
+				return ok && d.Label == "chat" && d.Text && string(d.Payload) == "hello"
+			})
+			again, err := pc.CreateDataChannel("_reliable", &webrtc.DataChannelInit{Ordered: &ordered})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.OnMessage(func(m webrtc.DataChannelMessage) { echoed <- m.Data })
+			server.until("second channel", func() bool {
+				n := 0
+				for _, e := range server.events {
+					if e == (media.ChannelOpened{Channel: session.Reliable}) {
+						n++
+					}
+				}
+				return n == 2
+			})
+			dc.OnMessage(func(webrtc.DataChannelMessage) { t.Error("message on the replaced channel") })
+
 			long := bytes.Repeat([]byte{7}, 64_000)
 			if err := server.transport.SendData(session.Reliable, long); err != nil {
 				t.Fatal(err)

@@ -52,11 +52,11 @@ func (l *liteAgent) checked(now int64, from netip.AddrPort, nominates bool) {
 		return
 	}
 	l.heard = now
+	// The first address to prove itself will do until another is nominated: browsers nominate 50 ms later than they can
+	// receive. A nomination counts always, silence at the selected address counts as one.
 	at, ok := l.t.out.Addr()
-	if !nominates && !(ok && at != from && now-l.t.endpoint.lastSeen(at) > int64(followAfter)) {
-		if !ok || at != from {
-			return // a spare pair
-		}
+	if ok && at != from && !nominates && now-l.t.endpoint.lastSeen(at) <= int64(followAfter) {
+		return // a spare pair
 	}
 	l.t.selected(from)
 	if l.state != ice.ConnectionStateConnected {

@@ -142,7 +142,7 @@ func (t *Transport) Start(remote RemoteDescription) error {
 	}
 	t.mu.Lock()
 	switch {
-	case t.closed.Load():
+	case t.closed.Load() || t.state == Closed: // teardown waits for tasks from then on
 		t.mu.Unlock()
 		return errClosed
 	case t.started:
@@ -294,7 +294,7 @@ func (t *Transport) Restarted(remote RemoteDescription) error {
 func (t *Transport) StartData(maxMessageSize uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.wantData || t.closed.Load() {
+	if t.wantData || t.closed.Load() || t.state == Closed {
 		return
 	}
 	t.wantData, t.maxMessage = true, maxMessageSize
@@ -355,6 +355,7 @@ func (t *Transport) teardown() {
 	}
 	t.conns.Load().close()
 	t.tasks.Wait()
+	t.out.ready.Store(false)
 }
 
 // TransportSnapshot is for /debug and test failures.
