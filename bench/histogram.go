@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"math/bits"
 	"time"
 )
@@ -76,4 +77,9 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 		}
 	}
 	return time.Duration(h.most)
+}
+
+// String tells count and quantiles.
+func (h Histogram) String() string {
+	return fmt.Sprintf("%d, p50 %v, p99 %v, max %v", h.count, h.Quantile(.5), h.Quantile(.99), h.Max())
 }

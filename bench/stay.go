@@ -38,6 +38,7 @@ type talk struct {
 	again   bool   // offer once more when it is here
 	restart bool   // the next offer renews ICE
 	last    *session.Description
+	changes []func(*negotiate.Client) // for the next offer: an answer has to fit the offer that is out
 }
 
 var keys sync.Map // password → keyring.Key: the derivation is made to be slow
@@ -165,6 +166,10 @@ func (t *talk) describe() (*session.Description, error) {
 		}
 		t.restart = false
 	}
+	for _, change := range t.changes {
+		change(t.client)
+	}
+	t.changes = nil
 	r, err := t.client.Offer(localSide(local))
 	if err != nil {
 		return nil, err
@@ -360,8 +365,8 @@ func (s *stay) published(m session.Published) {
 	}
 	s.sids[m.CID] = m.Track.ID
 	p := s.bot.publication(m.CID)
-	s.up.client.Publish(negotiate.Publishing{
-		CID: p.CID, Kind: p.Codec.Kind(), Codecs: []sfu.Codec{p.Codec}, RIDs: p.rids(),
+	s.up.changes = append(s.up.changes, func(c *negotiate.Client) {
+		c.Publish(negotiate.Publishing{CID: p.CID, Kind: p.Codec.Kind(), Codecs: []sfu.Codec{p.Codec}, RIDs: p.rids()})
 	})
 	for _, id := range s.sids {
 		if id == "" {

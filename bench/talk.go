@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/sfu"
+	"weir/sfu/negotiate"
 	"weir/sfu/session"
 	"weir/signalling/wire"
 )
@@ -109,7 +110,7 @@ func (b *Bot) hear(m session.Message) {
 	case session.Candidate:
 		b.candidate(m)
 	case session.SectionsNeeded:
-		s.up.client.AddReceive(m.Audios, m.Videos)
+		s.up.changes = append(s.up.changes, func(c *negotiate.Client) { c.AddReceive(m.Audios, m.Videos) })
 		s.offer()
 	case session.Published:
 		s.published(m)
@@ -160,7 +161,7 @@ func (b *Bot) update(views []session.ParticipantView) {
 				break
 			}
 			now[p.ID] = true
-			if _, known := b.remote[p.ID]; !known && p.Kind == sfu.Video && b.cfg.Quality != sfu.High {
+			if _, known := b.remote[p.ID]; !known && p.Kind == sfu.Video {
 				fresh = append(fresh, p.ID)
 			}
 			b.remote[p.ID] = Remote{Participant: v.ID, Identity: v.Identity, View: p}
