@@ -163,6 +163,35 @@ func TestPathsCarryTheSameBytes(t *testing.T) {
 	}
 }
 
+// FuzzPaths: whatever a burst writes, both paths put the same datagrams on the wire.
+func FuzzPaths(f *testing.F) {
+	for _, seed := range []uint64{0, 1, 32767, 65535, 1 << 40} {
+		f.Add(seed, seed%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, merge bool) {
+		var got [2][][]byte
+		for i, w := range []Socket{plain(t, "127.0.0.1:0"), batched(t, "127.0.0.1:0")} {
+			if b, ok := w.(*batchedSocket); ok {
+				b.gso.Store(merge && b.gso.Load())
+			}
+			r := plain(t, "127.0.0.1:0")
+			ms, want := randomMessages(seed, r.LocalAddr(), 4)
+			if err := w.WriteBatch(ms); err != nil {
+				t.Fatal(err)
+			}
+			stop := time.AfterFunc(10*time.Second, func() { _ = r.Close() })
+			got[i] = collect(r, len(want))
+			stop.Stop()
+			if err := errors.Join(w.Close(), r.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.EqualFunc(got[0], got[1], bytes.Equal) {
+			t.Fatalf("plain brought %d datagrams, batched %d, or other bytes", len(got[0]), len(got[1]))
+		}
+	})
+}
+
 // refusing is a batched socket whose kernel takes no merged messages.
 func refusing(t testing.TB, addr string, errno unix.Errno) Socket {
 	s := batched(t, addr)
