@@ -221,4 +221,7 @@ async function open({ roomId, params = {} }) {
 /** Tells Element Call to leave, as the host's hang-up button does. */
 const hangup = () => api.transport.send("im.vector.hangup", {});
 
-window.host = { start, open, hangup, seen };
+/** Leaves if there is a call to leave. */
+const leave = () => (api && !seen.actions.includes("io.element.close") ? hangup() : undefined);
+
+window.host = { start, open, hangup, leave, seen };

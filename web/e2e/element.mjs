@@ -6,7 +6,9 @@ import { once } from "node:events";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { until } from "./focus.mjs";
+import { startBrowser } from "./browser.mjs";
+import { freePort, startFocus, until } from "./focus.mjs";
+import { startSynapse } from "./synapse.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const elementCall = join(here, "node_modules/@element-hq/element-call-embedded/dist");
@@ -58,6 +60,33 @@ export async function serveElementCall() {
     };
 }
 
+/** Synapse, a focus that it advertises, a browser and the host page, each started beside the others. */
+export async function startWorld({ config = {}, synapse: settings = {} } = {}) {
+    const [port, homeserver] = [await freePort(), await freePort()];
+    const service = `http://127.0.0.1:${port}`;
+    const started = await Promise.allSettled([
+        startSynapse({ port: homeserver, transports: [{ type: "livekit", livekit_service_url: service }], ...settings }),
+        startFocus({ port, homeserver: { server_name: settings.serverName ?? "hs.test", internal_url: `http://127.0.0.1:${homeserver}` }, ...config }),
+        startBrowser(),
+        serveElementCall(),
+    ]);
+    const [synapse, focus, browser, page] = started.map((s) => s.value);
+    const close = async () => {
+        await browser?.close();
+        page?.close();
+        const status = await focus?.close();
+        await synapse?.close();
+        return status;
+    };
+    const failed = started.find((s) => s.status === "rejected");
+    if (failed) {
+        await close();
+        throw failed.reason;
+    }
+    const host = (user, room, mode) => openHost({ browser, hostUrl: page.url, user, room, mode });
+    return { synapse, focus, browser, page, service, host, close };
+}
+
 /** Runs in every frame before its scripts: peer connections can be asked for their statistics later. */
 function watchPeerConnections() {
     const peers = (window.peerConnections = []);
@@ -95,12 +124,16 @@ async function streams() {
 
 /**
  * A user in a browser of its own: signed in, keys uploaded, room known; not yet in the call. `mode` is what the user
- * would choose in Element Call's developer settings: compatibility or matrix_2_0.
+ * would choose in Element Call's settings for developers: compatibility or matrix_2_0.
  */
 export async function openHost({ browser, hostUrl, user, room, mode }) {
     const context = await browser.newContext({ viewport: { width: 1000, height: 700 }, permissions: ["camera", "microphone"] });
     await context.addInitScript(watchPeerConnections);
-    await context.addInitScript((m) => localStorage.setItem("matrix-setting-matrix-rtc-mode", JSON.stringify(m)), mode);
+    await context.addInitScript(
+        (settings) => Object.entries(settings).forEach(([key, value]) => localStorage.setItem(`matrix-setting-${key}`, JSON.stringify(value))),
+        // A small picture: several cameras are encoded and decoded on one machine.
+        { "matrix-rtc-mode": mode, "advanced-camera": true, "camera-resolution": "640x360" },
+    );
     const page = await context.newPage();
     const lines = [];
     page.on("console", (message) => lines.push(`${message.type()}: ${message.text()}`));
@@ -108,7 +141,16 @@ export async function openHost({ browser, hostUrl, user, room, mode }) {
     const requests = [];
     page.on("response", (response) => {
         const url = new URL(response.url());
-        if (/\/(sfu\/get|get_token|delegate_delayed_leave)$/.test(url.pathname)) requests.push({ url: url.href, method: response.request().method(), status: response.status(), response });
+        const request = response.request();
+        if (request.method() !== "POST" || !/\/(sfu\/get|get_token|delegate_delayed_leave)$/.test(url.pathname)) return;
+        requests.push({
+            origin: url.origin,
+            path: url.pathname,
+            status: response.status(),
+            sent: request.postDataJSON(),
+            answer: response.json().catch(() => null),
+            at: Date.now(),
+        });
     });
     await page.goto(hostUrl);
     await page.waitForFunction(() => window.host);
@@ -127,9 +169,11 @@ export async function openHost({ browser, hostUrl, user, room, mode }) {
         streams: () => frame().evaluate(streams),
         text: () => frame().evaluate(() => document.body.innerText),
         hangup: () => page.evaluate(() => window.host.hangup()),
+        /** Presses a button of Element Call, by its name. */
+        press: (name) => page.frameLocator("iframe").getByRole("button", { name, exact: true }).click(),
 
         /** The answers of a door, oldest first. */
-        door: (path) => requests.filter((r) => new URL(r.url).pathname.endsWith(path) && r.method === "POST"),
+        door: (path) => requests.filter((r) => r.path === path),
 
         /** Waits until so many videos of others are decoded, and as many voices heard. */
         async sees(others, frames = 5) {
@@ -141,13 +185,25 @@ export async function openHost({ browser, hostUrl, user, room, mode }) {
                     const voices = inbound.filter((s) => s.kind === "audio" && s.energy > 0);
                     return videos.length >= others && voices.length >= others;
                 },
-                30_000,
+                60_000,
             );
         },
 
         /** For a test's failure: what the page said last. */
         report: async () => [`-- ${user.id}`, ...lines.slice(-60), await host.text().catch((e) => e.message), JSON.stringify(await host.streams().catch(() => []))].join("\n"),
-        close: () => context.close(),
+        /** Closes the browser's window, after leaving the call if it is in one. */
+        async close() {
+            await page.evaluate(() => window.host.leave()).catch(() => {}); // it may have crashed
+            await context.close();
+        },
+
+        /** Ends the renderer at once, as a crash does: nothing of the page runs any more, nobody is told. */
+        async kill() {
+            const session = await context.newCDPSession(page);
+            const crashed = page.waitForEvent("crash");
+            session.send("Page.crash").catch(() => {}); // it never answers
+            await crashed;
+        },
     };
     return host;
 }

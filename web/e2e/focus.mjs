@@ -2,7 +2,10 @@
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, connect as dial } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const bin = process.env.WEIR_BIN ?? fileURLToPath(new URL("../../bin/", import.meta.url));
@@ -117,4 +120,50 @@ export async function relay(port) {
             server.close();
         },
     };
+}
+
+/** `weir serve` with a configuration (keys of the YAML file), on free ports unless it names them. */
+export async function startFocus(config, { bind = ["127.0.0.1"] } = {}) {
+    const port = config.port ?? (await freePort());
+    const folder = await mkdtemp(join(tmpdir(), "weir-focus-"));
+    const file = join(folder, "weir.yaml");
+    const http = `http://127.0.0.1:${port}`;
+    const whole = {
+        public_url: http,
+        bind_addresses: bind,
+        port,
+        prometheus: { port: 0 },
+        drain: { timeout: "1s" },
+        storage: { dir: folder },
+        ...config,
+        rtc: { udp_port: await freePort(), advertise: ["127.0.0.1"], ...config.rtc },
+    };
+    await writeFile(file, JSON.stringify(whole)); // JSON is YAML
+    let process;
+    const focus = {
+        port,
+        http,
+        ws: `ws://127.0.0.1:${port}`,
+        output: () => process.output(),
+
+        /** Starts it, or starts it again after stop, with what it had stored. */
+        async start() {
+            process = run(`${bin}/weir`, ["serve", "--config", file]);
+            await until("weir serve", async () => {
+                if (process.child.exitCode !== null) throw new Error(`weir ended:\n${process.output()}`);
+                return fetch(`${http}/readyz`).then((r) => r.ok, () => false);
+            });
+        },
+
+        stop: (signal) => process.stop(signal),
+
+        /** Stops it for good; returns its exit status. */
+        async close() {
+            const status = await process.stop();
+            await rm(folder, { recursive: true, force: true });
+            return status;
+        },
+    };
+    await focus.start();
+    return focus;
 }
