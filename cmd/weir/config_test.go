@@ -156,7 +156,7 @@ func TestGoodConfigs(t *testing.T) {
 }
 
 func TestEnvironmentOverrides(t *testing.T) {
-	c, err := read(good+"port: 1\n", "WEIR_PORT=2", "WEIR_RTC__ADVERTISE=[192.0.2.1]", "WEIR_KEYS={APIx: "+strings.Repeat("k", 32)+"}", "WEIR_CONFIG=x")
+	c, err := read(good+"port: 1\n", "WEIR_PORT=2", "WEIR_RTC__ADVERTISE=[192.0.2.1]", "WEIR_KEYS={APIx: "+strings.Repeat("k", 32)+"}", "WEIR_CONFIG=x", "WEIR_BENCH_TOKEN=x", "WEIR_BIN=x")
 	if err != nil || c.Port != 2 || len(c.RTC.Advertise) != 1 || c.secret("APIx") == "" {
 		t.Error(c, err)
 	}

@@ -50,5 +50,5 @@ var refused = map[string]string{
 	"logging.json":             "use logging.format: json",
 }
 
-// ignoredVariables begin with WEIR_ and are no keys.
-var ignoredVariables = []string{"WEIR_CONFIG"}
+// ignoredVariables begin with WEIR_ and are no keys: they are for other programs that share our environment.
+var ignoredVariables = []string{"WEIR_CONFIG", "WEIR_BIN", "WEIR_BENCH_*", "WEIR_DEMO_*"}

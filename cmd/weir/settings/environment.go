@@ -16,11 +16,18 @@ func (r *Reader) environment(into any) {
 	for _, v := range vars {
 		name, value, _ := strings.Cut(v, "=")
 		rest, ok := strings.CutPrefix(name, r.Prefix)
-		if !ok || r.Prefix == "" || rest == "" || slices.Contains(r.Ignored, name) || serviceLink(rest, value) {
+		if !ok || r.Prefix == "" || rest == "" || r.ignores(name) || serviceLink(rest, value) {
 			continue
 		}
 		r.override(reflect.ValueOf(into).Elem(), name, strings.Split(strings.ToLower(rest), "__"), value)
 	}
+}
+
+func (r *Reader) ignores(name string) bool {
+	return slices.ContainsFunc(r.Ignored, func(pattern string) bool {
+		start, open := strings.CutSuffix(pattern, "*")
+		return name == pattern || open && strings.HasPrefix(name, start)
+	})
 }
 
 // serviceLink recognises what Kubernetes puts into the environment of every pod beside a service called weir.

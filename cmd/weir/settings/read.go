@@ -52,7 +52,8 @@ type Reader struct {
 	// Environment is a list of NAME=value; those that begin with Prefix override the files.
 	Environment []string
 	Prefix      string // "WEIR_"
-	// Ignored are names of environment variables that are no settings, though they begin with Prefix.
+	// Ignored are names of environment variables that are no settings, though they begin with Prefix; with a star at the
+	// end, all names that begin so.
 	Ignored []string
 
 	faults  []*Fault
