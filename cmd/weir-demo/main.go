@@ -147,6 +147,7 @@ port: %s
 rtc: {udp_port: %d, use_external_ip: false, node_ip: 127.0.0.1}
 homeserver: {server_name: %s, internal_url: %s}
 prometheus: {port: 0}
+storage: {dir: ""}
 web: {call: true}
 `
 

@@ -57,6 +57,8 @@ type rtcSection struct {
 	UDPPort   int          `yaml:"udp_port"`  // 0: any free one
 	Advertise []netip.Addr `yaml:"advertise"` // addresses that clients reach us at; empty: this machine's own
 	NodeIP    string       `yaml:"node_ip"`   // LiveKit's key: one more of them
+	// UseExternalIP is LiveKit's key; true would ask strangers for our address, which this version cannot.
+	UseExternalIP bool `yaml:"use_external_ip"`
 }
 
 // roomSection keeps LiveKit's name and keys: here a room is a session.
@@ -265,6 +267,9 @@ func (c *Config) checkListeners(r *settings.Reader) {
 			r.Reject("rtc.node_ip", fmt.Sprintf("%q is no address that a client could reach", c.RTC.NodeIP))
 		}
 	}
+	if c.RTC.UseExternalIP {
+		r.Reject("rtc.use_external_ip", "not available yet: write the external address into rtc.advertise")
+	}
 	for i, p := range c.Prefixes {
 		if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?#% ") {
 			r.Reject(fmt.Sprintf("prefixes[%d]", i), fmt.Sprintf("%q is no path: it begins with a slash", p))
@@ -288,9 +293,6 @@ func (c *Config) checkTLS(r *settings.Reader) {
 		}
 	}
 }
-
-// minSecret is LiveKit's: a shorter one can be guessed from any token it signed.
-const minSecret = 32
 
 func (c *Config) checkKeys(r *settings.Reader, dev bool) {
 	if c.KeyFile != "" {
@@ -324,29 +326,6 @@ func (c *Config) checkKeys(r *settings.Reader, dev bool) {
 			r.Reject(fmt.Sprintf("webhook.urls[%d]", i), fmt.Sprintf("%q is no http or https URL", u))
 		}
 	}
-}
-
-// parseKeys reads LiveKit's key file.
-func parseKeys(text string) (map[string]string, error) {
-	keys := map[string]string{}
-	for i, line := range strings.Split(text, "\n") {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		id, secret, _ := strings.Cut(line, ":")
-		id, secret = strings.TrimSpace(id), strings.TrimSpace(secret)
-		if id == "" || secret == "" {
-			return nil, fmt.Errorf("line %d is not of the form key: secret", i+1)
-		}
-		if len(secret) < minSecret {
-			return nil, fmt.Errorf("line %d: the secret has %d characters: %d at least", i+1, len(secret), minSecret)
-		}
-		if _, twice := keys[id]; twice {
-			return nil, fmt.Errorf("line %d: %s is given twice", i+1, id)
-		}
-		keys[id] = secret
-	}
-	return keys, nil
 }
 
 // secret is that of an API key; "" if there is none.

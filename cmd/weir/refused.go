@@ -29,7 +29,6 @@ var refused = map[string]string{
 	"rtc.tcp_port":              "not available yet: media goes over UDP to rtc.udp_port",
 	"rtc.port_range_start":      "not available: all media goes over the one port rtc.udp_port",
 	"rtc.port_range_end":        "not available: all media goes over the one port rtc.udp_port",
-	"rtc.use_external_ip":       "not available yet: write the external address into rtc.advertise",
 	"rtc.advertise_internal_ip": "not available yet: write every address into rtc.advertise",
 	"rtc.stun_servers":          "not available yet: write the external address into rtc.advertise",
 	"rtc.interfaces":            "not available yet: write the addresses into rtc.advertise",
