@@ -234,7 +234,7 @@ func (d *channels) adopt(c *channel) bool {
 
 // control handles a DCEP message (RFC 8832 section 5).
 func (d *channels) control(c *channel, b []byte) bool {
-	if len(b) == 1 && b[0] == dcepAck {
+	if len(b) > 0 && b[0] == dcepAck { // one byte (RFC 8832 section 5.2); pion pads it to four
 		if !c.known && d.t.cfg.Channels == OpenChannels {
 			d.establish(c)
 		}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/livekit/protocol/auth"
 	"github.com/livekit/protocol/livekit"
 	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/pion/webrtc/v4"
@@ -121,9 +122,14 @@ func join(t *testing.T, session, identity string, opts ...lksdk.ConnectOption) (
 			OnMetadataChanged: func(_ string, p lksdk.Participant) { w.metadata <- p.Metadata() },
 		},
 	}
-	room, err := lksdk.ConnectToRoom(focus.ws, lksdk.ConnectInfo{
-		APIKey: "devkey", APISecret: "secret", RoomName: session, ParticipantIdentity: identity,
-	}, cb, opts...)
+	yes := true
+	token, err := auth.NewAccessToken("devkey", "secret").SetIdentity(identity).SetVideoGrant(&auth.VideoGrant{
+		RoomJoin: true, Room: session, CanUpdateOwnMetadata: &yes,
+	}).ToJWT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	room, err := lksdk.ConnectToRoomWithToken(focus.ws, token, cb, opts...)
 	if err != nil {
 		t.Fatalf("%s joins: %v", identity, err)
 	}
@@ -253,29 +259,30 @@ func TestDisconnectReasons(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		act  func(t *testing.T, session string) error
-		want lksdk.DisconnectionReason
+		want livekit.DisconnectReason
 	}{
 		{"same identity again", func(t *testing.T, session string) error {
 			join(t, session, "carol")
 			return nil
-		}, lksdk.DuplicateIdentity},
+		}, livekit.DisconnectReason_DUPLICATE_IDENTITY},
 		{"evicted", func(_ *testing.T, session string) error {
 			_, err := api.RemoveParticipant(ctx, &livekit.RoomParticipantIdentity{Room: session, Identity: "carol"})
 			return err
-		}, lksdk.ParticipantRemoved},
+		}, livekit.DisconnectReason_PARTICIPANT_REMOVED},
 		{"session deleted", func(_ *testing.T, session string) error {
 			_, err := api.DeleteRoom(ctx, &livekit.DeleteRoomRequest{Room: session})
 			return err
-		}, lksdk.RoomClosed},
+		}, livekit.DisconnectReason_ROOM_DELETED},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			session := "gone " + c.name
-			_, saw := join(t, session, "carol")
+			carol, saw := join(t, session, "carol")
 			if err := c.act(t, session); err != nil {
 				t.Fatal(err)
 			}
-			if got := await(t, "the end", saw.gone); got != c.want {
-				t.Fatalf("reason %q, want %q", got, c.want)
+			await(t, "the end", saw.gone)
+			if got := carol.DisconnectReason(); got != c.want {
+				t.Fatalf("reason %v, want %v", got, c.want)
 			}
 		})
 	}

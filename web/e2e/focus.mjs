@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const bin = process.env.WEIR_BIN ?? fileURLToPath(new URL("../../bin/", import.meta.url));
+export const bin = process.env.BIN ?? fileURLToPath(new URL("../../bin/", import.meta.url));
 
 /** A free TCP port of loopback. */
 export async function freePort() {
