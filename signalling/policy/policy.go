@@ -50,6 +50,11 @@ type Config struct {
 	Guests      Action `yaml:"guests"` // the most that guests get; unset: as everybody of their server
 	Rules       []Rule `yaml:"rules"`  // first match
 	Rate        Rate   `yaml:"rate"`
+	// WhenBlind is whose users get tokens while the homeserver does not answer who is in a room: own, any or none. "": own.
+	// Participants stay in any case.
+	WhenBlind string `yaml:"when_blind"`
+	// ClearGhosts ends memberships of own users who are gone from the call without a word.
+	ClearGhosts bool `yaml:"clear_ghosts"`
 }
 
 // Rule holds for users who match all that it names.
@@ -71,6 +76,7 @@ type Verdict struct {
 // Table is a checked configuration.
 type Table struct {
 	own     []string
+	blind   string // whose users are let in while memberships are not known
 	other   Action // for users of servers that are not own
 	guests  Action
 	rules   []Rule
@@ -98,6 +104,13 @@ func New(c Config, own []string) (*Table, error) {
 	}
 	if c.Guests == Publish {
 		return nil, &Fault{"guests", "publish is none of allow, subscribe, deny"}
+	}
+	switch t.blind = c.WhenBlind; t.blind {
+	case "":
+		t.blind = "own"
+	case "own", "any", "none":
+	default:
+		return nil, &Fault{"when_blind", fmt.Sprintf("%q is none of own, any, none", c.WhenBlind)}
 	}
 	for i, r := range c.Rules {
 		if err := t.add(i, r); err != nil {
@@ -145,6 +158,11 @@ func (t *Table) Own(server string) bool {
 		}
 	}
 	return false
+}
+
+// Blind says whether users of that server are let in while nobody can tell who is in a room.
+func (t *Table) Blind(server string) bool {
+	return t.blind == "any" || t.blind == "own" && t.Own(server)
 }
 
 // Refused says whether nobody of that server can get anything in that room, so that it need not be asked who knocks.

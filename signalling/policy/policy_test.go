@@ -99,6 +99,7 @@ func TestFaults(t *testing.T) {
 		key    string
 	}{
 		{Config{Publish: "none"}, "publish"},
+		{Config{WhenBlind: "all"}, "when_blind"},
 		{Config{Guests: Publish}, "guests"},
 		{Config{Rules: []Rule{{}}}, "rules[0].action"},
 		{Config{Rules: []Rule{{Action: Deny}, {Action: Allow, MaxParticipants: -1}}}, "rules[1].max_participants"},
@@ -212,4 +213,16 @@ func naive(pattern, text string) bool {
 		row = next
 	}
 	return row[len(text)]
+}
+
+func TestBlind(t *testing.T) {
+	for _, tt := range []struct {
+		when     string
+		own, far bool
+	}{{"", true, false}, {"own", true, false}, {"any", true, true}, {"none", false, false}} {
+		tab := table(t, Config{WhenBlind: tt.when})
+		if tab.Blind("own.example") != tt.own || tab.Blind("far.example") != tt.far {
+			t.Errorf("%q: own %v, far %v", tt.when, tab.Blind("own.example"), tab.Blind("far.example"))
+		}
+	}
 }
