@@ -49,7 +49,8 @@ type Doors struct {
 	table    *policy.Table
 	caller   Identifier
 	sessions Sessions
-	rooms    Rooms // nil: without access to the homeserver nobody's membership is known (matrixrtc.md section 10, level 0)
+	rooms    Rooms  // nil: without access to the homeserver nobody's membership is known (matrixrtc.md section 10, level 0)
+	leaves   Leaves // nil: not offered
 	healthy  http.Handler
 	log      *slog.Logger
 
@@ -71,7 +72,8 @@ type DoorConfig struct {
 	Rate     policy.Rate
 	Caller   Identifier
 	Sessions Sessions
-	Rooms    Rooms // nil: membership is not looked up
+	Rooms    Rooms  // nil: membership is not looked up
+	Leaves   Leaves // nil: delayed leaves are not taken over
 	// Health answers GET and HEAD of /healthz; nil: 200 until the doors drain.
 	Health http.Handler
 }
@@ -79,7 +81,7 @@ type DoorConfig struct {
 // NewDoors makes the doors.
 func NewDoors(c DoorConfig, log *slog.Logger, reg prometheus.Registerer) *Doors {
 	d := &Doors{
-		url: c.URL, key: c.Key, table: c.Policy, caller: c.Caller, sessions: c.Sessions, rooms: c.Rooms, healthy: c.Health, log: log,
+		url: c.URL, key: c.Key, table: c.Policy, caller: c.Caller, sessions: c.Sessions, rooms: c.Rooms, leaves: c.Leaves, healthy: c.Health, log: log,
 		asking: make(chan struct{}, maxAsking), perIP: c.Rate.PerIP(), perUser: c.Rate.PerUser(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_token_requests_total", Help: "Requests at the token doors, by what came of them.",
@@ -131,8 +133,12 @@ func (d *Doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/get_token":
 		d.serve(w, r, "get_token", readGetToken)
 	default:
-		// Clients probe this door and read 404 as "no": they keep their leave alive by themselves.
-		notHere.write(w)
+		if d.leaves == nil {
+			// Clients probe this door and read 404 as "no": they keep their leave alive by themselves.
+			notHere.write(w)
+			return
+		}
+		d.serve(w, r, "delegate", readDelegate)
 	}
 }
 
@@ -157,10 +163,24 @@ type answer struct {
 
 func (d *Doors) serve(w http.ResponseWriter, r *http.Request, door string, read func(http.ResponseWriter, *http.Request) (*request, *refusal)) {
 	q, bad := read(w, r)
+	if bad == nil {
+		bad = d.admit(r, q)
+	}
+	d.conclude(w, r, door, q, bad)
+}
+
+// conclude gives what was asked for, or the refusal, with a line in the log for either.
+func (d *Doors) conclude(w http.ResponseWriter, r *http.Request, door string, q *request, bad *refusal) {
 	var v policy.Verdict
 	var token string
 	if bad == nil {
-		token, v, bad = d.admit(r, q)
+		v, bad = d.allowed(r.Context(), q)
+	}
+	if bad == nil && !q.leaveOnly {
+		token, bad = d.mint(q, v)
+	}
+	if bad == nil {
+		bad = d.delegate(q)
 	}
 	if bad != nil {
 		d.requests.WithLabelValues(door, bad.code).Inc()
@@ -168,9 +188,17 @@ func (d *Doors) serve(w http.ResponseWriter, r *http.Request, door string, read 
 		bad.write(w)
 		return
 	}
-	d.requests.WithLabelValues(door, "token").Inc()
-	d.log.Info("token", "door", door, "code", "token", "user", q.claim.User, "room_id", q.room, "slot", q.slot,
-		"device", q.claim.Device, "member", q.claim.Member, "may", v.Action.String(), "rule", v.Rule, "ip", r.RemoteAddr)
+	outcome := "token"
+	if q.leaveOnly {
+		outcome = "delegated"
+	}
+	d.requests.WithLabelValues(door, outcome).Inc()
+	d.log.Info(outcome, "door", door, "code", outcome, "user", q.claim.User, "room_id", q.room, "slot", q.slot, "device", q.claim.Device,
+		"member", q.claim.Member, "may", v.Action.String(), "rule", v.Rule, "leave", q.delay.id != "", "ip", r.RemoteAddr)
+	if q.leaveOnly {
+		writeJSON(w, http.StatusOK, struct{}{})
+		return
+	}
 	writeJSON(w, http.StatusOK, answer{URL: d.url, JWT: token})
 }
 
@@ -188,37 +216,45 @@ func (d *Doors) refused(r *http.Request, door string, q *request, bad *refusal) 
 	d.log.Warn("token refused", args...)
 }
 
-// admit takes the steps of matrixrtc.md section 2.4, in that order: what is cheap and asks nobody comes first. It leaves
-// the verified user in the request.
-func (d *Doors) admit(r *http.Request, q *request) (string, policy.Verdict, *refusal) {
-	none := policy.Verdict{}
+// admit takes the first steps of matrixrtc.md section 2.4, in that order: what is cheap and asks nobody comes first. It
+// leaves the verified user in the request.
+func (d *Doors) admit(r *http.Request, q *request) *refusal {
 	if wait := d.take(d.perIP, addressKey(r.RemoteAddr)); wait > 0 {
-		return "", none, limited(wait, "ip_rate")
+		return limited(wait, "ip_rate")
 	}
-	if d.draining.Load() {
-		return "", none, draining
-	}
-	if d.table.Refused(q.server, q.room) {
-		return "", none, notAllowed
+	if bad := d.open(q); bad != nil {
+		return bad
 	}
 	if bad := d.delegation(q); bad != nil {
-		return "", none, bad
+		return bad
 	}
-	if bad := d.identify(r.Context(), q); bad != nil {
-		return "", none, bad
+	return d.identify(r.Context(), q)
+}
+
+// open refuses what needs no look at the user.
+func (d *Doors) open(q *request) *refusal {
+	switch {
+	case d.draining.Load():
+		return draining
+	case d.table.Refused(q.server, q.room):
+		return notAllowed
 	}
+	return nil
+}
+
+// allowed takes the steps between knowing the user and giving the token.
+func (d *Doors) allowed(ctx context.Context, q *request) (policy.Verdict, *refusal) {
 	v := d.table.Judge(q.claim.User, q.server, q.room)
 	if v.Action == policy.Deny {
-		return "", none, notAllowed
+		return v, notAllowed
 	}
-	if bad := d.joined(r.Context(), q); bad != nil {
-		return "", none, bad
+	if bad := d.joined(ctx, q); bad != nil {
+		return v, bad
 	}
 	if wait := d.take(d.perUser, q.claim.User); wait > 0 {
-		return "", none, limited(wait, "user_rate")
+		return v, limited(wait, "user_rate")
 	}
-	token, bad := d.mint(q, v)
-	return token, v, bad
+	return v, nil
 }
 
 // delegation refuses what is not offered, before the homeserver is asked: the caller tries again without.
@@ -226,10 +262,14 @@ func (d *Doors) delegation(q *request) *refusal {
 	switch {
 	case q.delay.id == "":
 		return nil
+	case !d.table.Own(q.server) && q.leaveOnly:
+		return foreignLeave
 	case !d.table.Own(q.server):
 		return foreignDelay
+	case d.leaves == nil:
+		return noDelegation
 	}
-	return noDelegation
+	return nil
 }
 
 // identify has the homeserver say who the caller is.

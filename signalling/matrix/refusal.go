@@ -38,11 +38,28 @@ var (
 	notJoined    = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "You are not allowed to join this call here.", code: "not_joined"}
 	noDelegation = &refusal{status: http.StatusBadRequest, errcode: "M_BAD_JSON", text: "Delayed leave delegation is not offered by this service.", code: "no_delegation"}
 	foreignDelay = &refusal{status: http.StatusBadRequest, errcode: "M_BAD_JSON", text: "Delayed leave delegation is offered to users of this service's own homeserver only.", code: "foreign_delegation"}
+	foreignLeave = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "Delayed leave delegation is offered to users of this service's own homeserver only.", code: "foreign_delegation"}
 	notHere      = &refusal{status: http.StatusNotFound, errcode: "M_UNRECOGNIZED", text: "Delayed leave delegation is not offered by this service.", code: "no_delegation"}
 	internal     = &refusal{status: http.StatusInternalServerError, errcode: "M_UNKNOWN", text: "The request could not be answered.", code: "internal"}
 	lookupFailed = &refusal{status: http.StatusServiceUnavailable, errcode: "M_UNKNOWN", text: "The membership could not be looked up.", code: "lookup"}
 	draining     = &refusal{status: http.StatusServiceUnavailable, errcode: "M_UNKNOWN", text: "The service is shutting down.", code: "draining"}
 )
+
+// The refusals of doors 3 and 4 (matrixrtc.md section 2.2).
+var (
+	missingToken = &refusal{status: http.StatusUnauthorized, errcode: "M_MISSING_TOKEN", text: "Missing homeserver token", code: "hs_token"}
+	unknownToken = &refusal{status: http.StatusUnauthorized, errcode: "M_UNKNOWN_TOKEN", text: "Unknown homeserver token", code: "hs_token"}
+	noIdentity   = &refusal{status: http.StatusUnauthorized, errcode: "M_UNAUTHORIZED", text: "The request could not be authorised.", code: "identity"}
+	notVouched   = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "You are not allowed to join this call here.", code: "not_vouched"}
+	unrecognised = &refusal{status: http.StatusNotFound, errcode: "M_UNRECOGNIZED", text: "Unrecognized request", code: "path"}
+	wrongMethod  = &refusal{status: http.StatusMethodNotAllowed, errcode: "M_UNRECOGNIZED", text: "Unrecognized request", code: "method"}
+	noToken      = &refusal{status: http.StatusBadGateway, errcode: "M_UNKNOWN", text: "The other server gave no token.", code: "relay_answer"}
+)
+
+// invalid is a value that is well formed and wrong.
+func invalid(code, format string, args ...any) *refusal {
+	return &refusal{status: http.StatusBadRequest, errcode: "M_INVALID_PARAM", text: fmt.Sprintf(format, args...), code: code}
+}
 
 // badJSON is a field that is missing or cannot be.
 func badJSON(format string, args ...any) *refusal {

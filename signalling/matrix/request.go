@@ -23,6 +23,7 @@ type request struct {
 	server     string // whose user the caller is
 	token      string // OpenID: a secret
 	delay      delay
+	leaveOnly  bool // no token is asked for
 }
 
 // delay is a leave that the caller scheduled with its homeserver and would have us keep alive.
@@ -169,4 +170,17 @@ func readGetToken(w http.ResponseWriter, r *http.Request) (*request, *refusal) {
 		room: b.Room, slot: b.Slot, claim: derive.Claim{User: b.Member.User, Device: b.Member.Device, Member: b.Member.ID},
 		version: derive.Hash3, server: b.Token.Server, token: b.Token.AccessToken, delay: d,
 	}, nil
+}
+
+// readDelegate reads the request to take over a leave: as door 2, with the leave.
+func readDelegate(w http.ResponseWriter, r *http.Request) (*request, *refusal) {
+	q, bad := readGetToken(w, r)
+	if bad == nil && q.delay.id == "" {
+		bad = badJSON("The request body is missing `delay_id` and `delay_timeout`")
+	}
+	if bad != nil {
+		return nil, bad
+	}
+	q.leaveOnly = true
+	return q, nil
 }
