@@ -92,33 +92,38 @@ profile: ## CPU and allocation profiles of the packet path into out/
 	$(GO) tool pprof -top -nodecount 25 $(OUT)/media.test $(OUT)/cpu.prof
 
 .PHONY: demo
-demo: ## a homeserver, a focus, bots and the call page on this machine; prints one URL
-	cd cmd/weir-demo && $(GO) run .
+demo: build $(BIN)/weir-demo ## a homeserver, a focus, bots and the call page on this machine; prints two links
+	$(BIN)/weir-demo
+
+# The demo's module builds its homeserver, Dendrite, from the published source: a program of its own.
+.PHONY: $(BIN)/weir-demo
+$(BIN)/weir-demo: $(BIN)/dendrite
+	cd cmd/weir-demo && CGO_ENABLED=0 $(GO) build -trimpath -o $@ .
+$(BIN)/dendrite: cmd/weir-demo/go.mod cmd/weir-demo/go.sum
+	@mkdir -p $(BIN)
+	cd cmd/weir-demo && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/element-hq/dendrite/cmd/dendrite
 
 .PHONY: test
-test: check nested web browser ## everything, installing what the tests need
+test: check web nested browser ## everything, installing what the tests need
 
+# Modules of their own: the demo, and the Go SDK of LiveKit as a client.
 .PHONY: nested
-nested:
-	@for m in $(NESTED); do echo "== $$m"; (cd $$m && $(GO) vet ./... && $(GO) test ./...); done
+nested: build
+	@for m in $(NESTED); do echo "== $$m"; (cd $$m && $(GO) vet ./... && WEIR=$(BIN)/weir $(GO) test ./...); done
 
 # The bundle is committed, so that a clone builds without Node; this proves that it comes from the committed sources.
 .PHONY: web
 web: ## build the call page anew and compare it with the committed bundle
-	cd web/call && npm ci --no-audit --no-fund && npx tsc --noEmit && npx vite build --emptyOutDir --outDir $(OUT)/call
-	@diff -r $(OUT)/call web/dist || { echo "web/dist is not what web/call builds: make bundle"; exit 1; }
+	cd web/call && npm ci --no-audit --no-fund && npm run verify
 
 .PHONY: bundle
 bundle: ## build the call page into web/dist, to be committed
 	cd web/call && npm ci --no-audit --no-fund && npm run build
 
 .PHONY: browser
-browser: build chromium ## unmodified livekit-client and the call page in Chromium, against a focus
-	cd web/e2e && npm ci --no-audit --no-fund && npm test
-
-.PHONY: chromium
-chromium:
-	@command -v chromium >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; }
+browser: build $(BIN)/weir-demo ## unmodified clients in Chromium, against a focus and real homeservers
+	web/e2e/install
+	cd web/e2e && BIN=$(BIN) npm test
 
 .PHONY: ci
 ci: test ## what .ci/run calls

@@ -1,10 +1,10 @@
 import { defineConfig } from "vite";
 
-// The bundle is committed and embedded in the binary, so its names and bytes must depend on the sources alone.
+// What is built is gzipped into ../dist (bundle.mjs), committed and embedded in the binary, so its names and bytes must depend on the sources alone.
 export default defineConfig({
     base: "./",
     build: {
-        outDir: "../dist",
+        outDir: "build",
         emptyOutDir: true,
         target: "es2022",
         sourcemap: false,
