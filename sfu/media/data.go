@@ -186,12 +186,13 @@ func (d *channels) serve(c *channel) {
 func (d *channels) read(c *channel) {
 	for {
 		// The length first, then a buffer of that length: an idle channel holds none.
-		n, ppid, err := c.stream.ReadSCTP(nil)
+		n, _, err := c.stream.ReadSCTP(nil)
 		if !errors.Is(err, io.ErrShortBuffer) || n > MaxMessageSize {
 			return
 		}
 		b := make([]byte, n)
-		if n, ppid, err = c.stream.ReadSCTP(b); err != nil {
+		n, ppid, err := c.stream.ReadSCTP(b)
+		if err != nil {
 			return
 		}
 		b = b[:n]

@@ -27,7 +27,6 @@ const off = -1
 // demand is what subscribers want of a video publication (dynacast, livekit.md section 8).
 type demand struct {
 	wants [maxCodecs][maxLayers]int // subscriptions by codec and spatial layer
-	spare int                       // subscriptions that wait for a backup codec
 	told  [maxCodecs]int            // highest layer the publisher was asked for
 	lower alarm                     // becauseDemandLower
 	again alarm                     // becauseDemandAgain

@@ -227,7 +227,7 @@ func (p *player) outsideEvent() Event {
 			return NegotiationFailed{ID: p.id()}
 		}
 	case 10:
-		if p.rarely() && p.rarely() {
+		if p.rarely() && p.flag() {
 			return Close{SessionDeleted}
 		}
 	}
