@@ -42,6 +42,14 @@ type Rooms interface {
 	Joined(ctx context.Context, room, user string) (bool, error)
 }
 
+// Seats is told for whom tokens are made, and knows more of rooms with an open session; *Watcher is one.
+type Seats interface {
+	// Standing is how a user stands to a slot, without asking anybody; ok is false if nothing is known.
+	Standing(ctx context.Context, room, slot, user string) (st Standing, ok bool)
+	// Seated is told whose seat an identity of an open session is.
+	Seated(alias sfu.SessionID, identity sfu.Identity, s grant.Seat, inside session.Grant)
+}
+
 // Doors hands out tokens over HTTP. It keeps no state of calls: a token that was handed out is not remembered.
 type Doors struct {
 	url      string    // the focus's WebSocket URL, as clients get it
@@ -50,6 +58,7 @@ type Doors struct {
 	caller   Identifier
 	sessions Sessions
 	rooms    Rooms  // nil: without access to the homeserver nobody's membership is known (matrixrtc.md section 10, level 0)
+	seats    Seats  // nil: rooms are not watched
 	leaves   Leaves // nil: not offered
 	healthy  http.Handler
 	log      *slog.Logger
@@ -73,6 +82,7 @@ type DoorConfig struct {
 	Caller   Identifier
 	Sessions Sessions
 	Rooms    Rooms  // nil: membership is not looked up
+	Seats    Seats  // nil: rooms are not watched
 	Leaves   Leaves // nil: delayed leaves are not taken over
 	// Health answers GET and HEAD of /healthz; nil: 200 until the doors drain.
 	Health http.Handler
@@ -81,7 +91,7 @@ type DoorConfig struct {
 // NewDoors makes the doors.
 func NewDoors(c DoorConfig, log *slog.Logger, reg prometheus.Registerer) *Doors {
 	d := &Doors{
-		url: c.URL, key: c.Key, table: c.Policy, caller: c.Caller, sessions: c.Sessions, rooms: c.Rooms, leaves: c.Leaves, healthy: c.Health, log: log,
+		url: c.URL, key: c.Key, table: c.Policy, caller: c.Caller, sessions: c.Sessions, rooms: c.Rooms, seats: c.Seats, leaves: c.Leaves, healthy: c.Health, log: log,
 		asking: make(chan struct{}, maxAsking), perIP: c.Rate.PerIP(), perUser: c.Rate.PerUser(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_token_requests_total", Help: "Requests at the token doors, by what came of them.",
@@ -177,7 +187,7 @@ func (d *Doors) conclude(w http.ResponseWriter, r *http.Request, door string, q 
 		v, bad = d.allowed(r.Context(), q)
 	}
 	if bad == nil && !q.leaveOnly {
-		token, bad = d.mint(q, v)
+		token, bad = d.mint(door, q, v)
 	}
 	if bad == nil {
 		bad = d.delegate(q)
@@ -251,6 +261,9 @@ func (d *Doors) allowed(ctx context.Context, q *request) (policy.Verdict, *refus
 	if bad := d.joined(ctx, q); bad != nil {
 		return v, bad
 	}
+	if bad := d.stands(ctx, q, &v); bad != nil {
+		return v, bad
+	}
 	if wait := d.take(d.perUser, q.claim.User); wait > 0 {
 		return v, limited(wait, "user_rate")
 	}
@@ -298,6 +311,8 @@ func (d *Doors) joined(ctx context.Context, q *request) *refusal {
 		return nil
 	}
 	switch in, err := d.rooms.Joined(ctx, q.room, q.claim.User); {
+	case err != nil && q.token != "" && d.table.Blind(q.server): // at doors 1 and 2 (matrixrtc.md section 9)
+		d.log.Warn("membership not known: let in by policy.when_blind", "code", "blind", "user", q.claim.User, "room_id", q.room, "err", err)
 	case err != nil:
 		return lookupFailed.because(err)
 	case !in:
@@ -306,23 +321,51 @@ func (d *Doors) joined(ctx context.Context, q *request) *refusal {
 	return nil
 }
 
-// mint opens the session if the user may, and makes the token.
-func (d *Doors) mint(q *request, v policy.Verdict) (string, *refusal) {
-	alias := derive.Alias(q.room, q.slot, "")
-	if v.Action >= policy.Allow {
-		// An unlimited session that closes 300 s after it was opened in vain, and 20 s after the last one left.
-		cfg := session.Config{EmptyTimeout: 300, DepartureTimeout: 20, MaxParticipants: v.MaxParticipants}
-		if _, err := d.sessions.Open(alias, cfg); err != nil {
-			return "", internal.because(err)
-		}
+// stands takes into account what else is known of a room with an open session. Who has no power to say that it is there
+// receives only.
+func (d *Doors) stands(ctx context.Context, q *request, v *policy.Verdict) *refusal {
+	if d.seats == nil {
+		return nil
 	}
+	st, ok := d.seats.Standing(ctx, q.room, q.slot, q.claim.User)
+	switch {
+	case !ok:
+		return nil
+	case st.Denied:
+		return deniedServer
+	case st.Closing:
+		return slotClosed
+	case st.Known && !st.MayPublish():
+		v.Action = min(v.Action, policy.Subscribe)
+	}
+	return nil
+}
+
+// mint opens the session if the user may, and makes the token.
+func (d *Doors) mint(door string, q *request, v policy.Verdict) (string, *refusal) {
+	now := time.Now()
+	alias, identity := derive.Alias(q.room, q.slot, ""), derive.Identity(q.version, q.claim)
 	publish := v.Action >= policy.Publish
-	token, err := grant.Mint(grant.Grant{
-		Identity: derive.Identity(q.version, q.claim), Session: alias, Join: true,
+	g := grant.Grant{
+		Identity: identity, Session: alias, Join: true,
 		Inside: session.Grant{Publish: publish, PublishData: publish, Subscribe: true, UpdateOwn: true},
-	}, d.key, time.Now(), tokenLife)
+		Seat: &grant.Seat{
+			Room: q.room, Slot: q.slot, User: q.claim.User, Device: q.claim.Device, Member: q.claim.Member, Version: int(q.version),
+			Door: door, Opens: v.Action >= policy.Allow, MaxParticipants: v.MaxParticipants, Made: now.UnixMilli(),
+		},
+	}
+	token, err := grant.Mint(g, d.key, now, tokenLife)
 	if err != nil {
 		return "", internal.because(err)
+	}
+	if !g.Seat.Opens {
+		return token, nil
+	}
+	if _, err := d.sessions.Open(alias, seatConfig(v.MaxParticipants)); err != nil {
+		return "", internal.because(err)
+	}
+	if d.seats != nil {
+		d.seats.Seated(alias, identity, *g.Seat, g.Inside)
 	}
 	return token, nil
 }

@@ -20,6 +20,7 @@ import (
 	"weir/sfu/session"
 	"weir/signalling/derive"
 	"weir/signalling/grant"
+	"weir/signalling/member"
 	"weir/signalling/policy"
 )
 
@@ -193,7 +194,17 @@ func refusals() (rows []refusalRow) {
 				status: 403, errcode: "M_FORBIDDEN", asks: 1, code: "policy"},
 			refusalRow{name: "not joined", door: door, body: body(door, "alice", "own.example"), arrange: func(h *house) { h.doors.rooms = h },
 				status: 403, errcode: "M_FORBIDDEN", asks: 1, code: "not_joined"},
-			refusalRow{name: "homeserver cannot say who is joined", door: door, body: body(door, "alice", "own.example"),
+			refusalRow{name: "homeserver cannot say who is joined", door: door, body: body(door, "bob", "far.example"),
+				arrange: func(h *house) { h.doors.rooms, h.inErr = h, errors.New("gone") }, status: 503, errcode: "M_UNKNOWN", asks: 1, code: "lookup"},
+			refusalRow{name: "server denied by the room", door: door, body: body(door, "alice", "own.example"),
+				arrange: func(h *house) {
+					h.doors.seats = &seats{st: Standing{Standing: member.Standing{Known: true, Denied: true}}}
+				},
+				status: 403, errcode: "M_FORBIDDEN", asks: 1, code: "server_acl"},
+			refusalRow{name: "slot closed", door: door, body: body(door, "alice", "own.example"),
+				arrange: func(h *house) { h.doors.seats = &seats{st: Standing{Closing: true}} },
+				status:  403, errcode: "M_FORBIDDEN", asks: 1, code: "slot_closed"},
+			refusalRow{name: "homeserver cannot say, and no one is trusted", door: door, body: body(door, "alice", "own.example"), policy: policy.Config{WhenBlind: "none"},
 				arrange: func(h *house) { h.doors.rooms, h.inErr = h, errors.New("gone") }, status: 503, errcode: "M_UNKNOWN", asks: 1, code: "lookup"},
 			refusalRow{name: "too many from one address", door: door, body: body(door, "alice", "own.example"), policy: policy.Config{Rate: policy.Rate{IPBurst: 1}},
 				arrange: func(h *house) { h.do("POST", door, body(door, "alice", "own.example")); h.asked = nil }, status: 429, errcode: "M_LIMIT_EXCEEDED", code: "ip_rate"},

@@ -36,6 +36,8 @@ var (
 	impostor     = &refusal{status: http.StatusUnauthorized, errcode: "M_UNAUTHORIZED", text: "The request could not be authorised.", code: "claimed_user"}
 	notAllowed   = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "You are not allowed to join this call here.", code: "policy"}
 	notJoined    = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "You are not allowed to join this call here.", code: "not_joined"}
+	deniedServer = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "You are not allowed to join this call here.", code: "server_acl"}
+	slotClosed   = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "You are not allowed to join this call here.", code: "slot_closed"}
 	noDelegation = &refusal{status: http.StatusBadRequest, errcode: "M_BAD_JSON", text: "Delayed leave delegation is not offered by this service.", code: "no_delegation"}
 	foreignDelay = &refusal{status: http.StatusBadRequest, errcode: "M_BAD_JSON", text: "Delayed leave delegation is offered to users of this service's own homeserver only.", code: "foreign_delegation"}
 	foreignLeave = &refusal{status: http.StatusForbidden, errcode: "M_FORBIDDEN", text: "Delayed leave delegation is offered to users of this service's own homeserver only.", code: "foreign_delegation"}

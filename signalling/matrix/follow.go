@@ -1,0 +1,338 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"weir/signalling/member"
+)
+
+const (
+	// pollPeriod is how often a room is asked about of which no events come (matrixrtc.md section 10).
+	pollPeriod = 10 * time.Second
+	// shunned is how long an own user is not asked for again who could not read the room.
+	shunned = 5 * time.Minute
+	// idlePause keeps a homeserver that answers at once with nothing from being asked without end.
+	idlePause = 250 * time.Millisecond
+	// The pause between tries while the homeserver is out of reach: so short that joins resume soon after it is back.
+	firstRetry, lastRetry = time.Second, 8 * time.Second
+)
+
+// follower reads one room through the homeserver and tells its watch. It belongs to the goroutine of follow.
+type follower struct {
+	v       *watch
+	failed  int  // in a row
+	partial bool // who is joined was not told yet
+	shunned map[string]time.Time
+}
+
+func (v *watch) follow() {
+	f := &follower{v: v, shunned: map[string]time.Time{}}
+	for v.stopped.Err() == nil {
+		as, ok := f.witness()
+		if !ok {
+			f.pollSeats()
+			f.pause(pollPeriod)
+			continue
+		}
+		f.readAs(as)
+	}
+}
+
+// pause waits, unless the watch ends.
+func (f *follower) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.v.stopped.Done():
+	}
+}
+
+// backoff is the pause after so many failures in a row; rooms that failed together do not come back together.
+func (f *follower) backoff() time.Duration {
+	d := firstRetry
+	for i := 1; i < f.failed && d < lastRetry; i++ {
+		d += d / 2
+	}
+	d = min(d, lastRetry)
+	return d - time.Duration(rand.Int64N(int64(d)/4+1))
+}
+
+// ask puts a question to the watch.
+func ask[T any](v *watch, reply chan T, q any) (answer T) {
+	if !v.send(q) {
+		return answer
+	}
+	select {
+	case answer = <-reply:
+	case <-v.done:
+	}
+	return answer
+}
+
+// witness chooses who reads the room: the bot itself, or an own user who is in it.
+func (f *follower) witness() (as string, ok bool) {
+	cfg := &f.v.w.cfg
+	if cfg.Bot {
+		return "", true
+	}
+	if !cfg.Assert {
+		return "", false
+	}
+	reply := make(chan []string, 1)
+	for _, u := range ask(f.v, reply, whoSees{reply}) {
+		if until, bad := f.shunned[u]; !bad || time.Now().After(until) {
+			delete(f.shunned, u)
+			return u, true
+		}
+	}
+	return "", false
+}
+
+// readAs follows the room as one user until that user cannot see it any more.
+func (f *follower) readAs(as string) {
+	f.v.log.Info("reading the room", "code", "witness", "as", as)
+	since := ""
+	for f.v.stopped.Err() == nil {
+		began := time.Now()
+		a, err := f.v.w.cfg.Home.sync(f.v.stopped, f.v.id, as, since)
+		f.count("sync", err)
+		if err != nil {
+			if !f.survives(as, &since, err) {
+				return
+			}
+			continue
+		}
+		if r := a.Rooms.Leave[f.v.id]; r != nil && since != "" {
+			f.v.send(f.measured(r.news()))
+			f.shun(as)
+			return
+		}
+		r := a.Rooms.Join[f.v.id]
+		if r == nil && since == "" {
+			f.unseen(as)
+			return
+		}
+		if f.failed > 0 {
+			f.failed = 0
+			f.v.log.Info("the homeserver answers again", "code", "homeserver_back")
+		}
+		switch {
+		case r == nil:
+			f.v.send(seen{live})
+			f.complete(as)
+			if time.Since(began) < time.Second {
+				f.pause(idlePause)
+			}
+		case since == "":
+			f.first(as, r)
+		case r.Timeline.Limited:
+			// Events were left out. What they came to is among the news; but a redaction may be missing, so all is read anew.
+			f.v.send(f.measured(r.news()))
+			since = ""
+			continue
+		default:
+			f.v.send(f.measured(r.news()))
+			f.v.send(seen{live})
+		}
+		f.ignored(r)
+		since = a.Next
+	}
+}
+
+// first tells the whole room.
+func (f *follower) first(as string, r *syncRoom) {
+	state, sticky := r.whole()
+	f.v.send(state)
+	f.partial = true
+	f.complete(as)
+	f.v.send(sticky)
+	f.v.send(seen{live})
+}
+
+// complete tells who is joined, unless that is known. A homeserver that knows a room in part only may keep us waiting.
+func (f *follower) complete(as string) {
+	if !f.partial || !f.enter() {
+		return
+	}
+	defer f.exit()
+	ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
+	defer cancel()
+	users, err := f.v.w.look.members(ctx, f.v.id, as)
+	f.count("members", err)
+	if err == nil {
+		f.partial = false
+		f.v.send(member.JoinedUsers{Users: users})
+	}
+}
+
+// measured observes how late changes of room membership arrive.
+func (f *follower) measured(b member.Batch) member.Batch {
+	for _, e := range b.Events {
+		if e.Type == typeMember {
+			f.v.w.metrics.lag.Observe(max(0, time.Since(time.UnixMilli(e.Origin)).Seconds()))
+		}
+	}
+	return b
+}
+
+func (f *follower) ignored(r *syncRoom) {
+	if r != nil {
+		f.v.w.metrics.ignored.Add(float64(r.unreadable))
+	}
+}
+
+// survives decides how to go on after a failure; false: as somebody else.
+func (f *follower) survives(as string, since *string, err error) bool {
+	if f.v.stopped.Err() != nil {
+		return false
+	}
+	f.failed++
+	r, refused := errors.AsType[*Refused](err)
+	switch {
+	case refused && r.Status == http.StatusTooManyRequests:
+		f.failed--
+		f.pause(max(r.After, firstRetry))
+		return true
+	case refused && r.Status == http.StatusForbidden, refused && r.Code == "M_USER_DEACTIVATED":
+		f.v.log.Warn("the room cannot be read in this name", "code", "witness_refused", "as", as, "err", err)
+		f.shun(as)
+		f.failed--
+		return false
+	case refused && r.Status == http.StatusBadRequest && *since != "":
+		*since = "" // the homeserver does not know its own mark any more: it was restored from a copy
+		f.pause(firstRetry)
+		return true
+	}
+	if f.failed == 1 {
+		f.v.log.Error("the homeserver does not tell what happens in the room: participants stay", "code", "homeserver_lost", "err", err)
+	}
+	if !refused || f.failed == 1 || !f.pollMembers(as) { // it may answer, only not this
+		f.v.send(seen{blind})
+	}
+	f.pause(f.backoff())
+	return true
+}
+
+// shun asks somebody else for a while. There is nobody else for a bot: it waits to be invited.
+func (f *follower) shun(as string) {
+	if as != "" {
+		f.shunned[as] = time.Now().Add(shunned)
+		return
+	}
+	f.v.send(seen{blind})
+	f.pause(pollPeriod)
+}
+
+// unseen is a room that the witness is not shown: it left, or the homeserver knows the room only in part yet (a join
+// over federation that goes on).
+func (f *follower) unseen(as string) {
+	if !f.pollMembers(as) {
+		f.v.send(seen{blind})
+	}
+	f.pause(pollPeriod)
+}
+
+// pollMembers asks who is joined. Somebody who may not ask is not in the room.
+func (f *follower) pollMembers(as string) bool {
+	if !f.enter() {
+		return false
+	}
+	defer f.exit()
+	ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
+	defer cancel()
+	users, err := f.v.w.look.members(ctx, f.v.id, as)
+	f.count("members", err)
+	if r, ok := errors.AsType[*Refused](err); ok && r.Status == http.StatusForbidden {
+		f.shun(as)
+	}
+	if err != nil {
+		return false
+	}
+	f.v.send(member.JoinedUsers{Users: users})
+	f.v.send(seen{polled})
+	return true
+}
+
+// pollSeats asks of each user with a participant or a token whether it is joined, when nobody can read the room for us.
+func (f *follower) pollSeats() {
+	reply := make(chan []string, 1)
+	users := ask(f.v, reply, whoSits{reply})
+	var joined []string
+	for _, u := range users {
+		in, err := f.isJoined(u)
+		if err != nil {
+			if f.failed == 0 {
+				f.v.log.Error("the homeserver does not tell who is in the room: participants stay", "code", "homeserver_lost", "err", err)
+			}
+			f.failed++
+			f.v.send(seen{blind})
+			return
+		}
+		if in {
+			joined = append(joined, u)
+		}
+	}
+	f.failed = 0
+	if len(users) == 0 || len(joined) == 0 && f.ownGone() {
+		return
+	}
+	slices.Sort(joined)
+	f.v.send(member.JoinedUsers{Users: joined})
+	f.v.send(seen{polled})
+}
+
+func (f *follower) isJoined(user string) (bool, error) {
+	if !f.enter() {
+		return false, f.v.stopped.Err()
+	}
+	defer f.exit()
+	ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
+	defer cancel()
+	in, err := f.v.w.look.ask(ctx, f.v.id, user)
+	f.count("is_joined", err)
+	return in, err
+}
+
+// ownGone asks whether the homeserver is in the room at all; if it is not, it knows of nobody there.
+func (f *follower) ownGone() bool {
+	in, err := f.v.w.look.server(f.v.stopped, f.v.id, f.v.w.cfg.Server)
+	f.count("is_joined", err)
+	if err == nil && !in {
+		f.v.send(member.OwnServer{Joined: false})
+	}
+	return err != nil || !in
+}
+
+// enter takes a place among the polls in flight.
+func (f *follower) enter() bool {
+	select {
+	case f.v.w.polls <- struct{}{}:
+		return true
+	case <-f.v.stopped.Done():
+		return false
+	}
+}
+
+func (f *follower) exit() { <-f.v.w.polls }
+
+func (f *follower) count(kind string, err error) {
+	outcome := "ok"
+	switch r, refused := errors.AsType[*Refused](err); {
+	case err == nil:
+	case refused && r.Status == http.StatusTooManyRequests:
+		outcome = "limited"
+	case refused:
+		outcome = "refused"
+	case f.v.stopped.Err() != nil:
+		return
+	default:
+		outcome = "unreachable"
+	}
+	f.v.w.metrics.requests.WithLabelValues(kind, outcome).Inc()
+}
