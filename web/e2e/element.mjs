@@ -7,7 +7,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { startBrowser } from "./browser.mjs";
-import { freePort, startFocus, until } from "./focus.mjs";
+import { freePort, makeFocus, until } from "./focus.mjs";
 import { startSynapse } from "./synapse.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -60,21 +60,47 @@ export async function serveElementCall() {
     };
 }
 
-/** Synapse, a focus that it advertises, a browser and the host page, each started beside the others. */
-export async function startWorld({ config = {}, synapse: settings = {} } = {}) {
-    const [port, homeserver] = [await freePort(), await freePort()];
-    const service = `http://127.0.0.1:${port}`;
+/**
+ * Asks a door of the focus for a token, as Element Call does: /sfu/get, /get_token, or "proxied", the one behind the
+ * homeserver. `change` replaces parts of the request.
+ */
+export async function askDoor(world, door, user, room, { openid, ...change } = {}) {
+    const member = { id: "m", claimed_user_id: user.id, claimed_device_id: user.device };
+    if (door === "proxied") {
+        const path = "/_matrix/client/unstable/io.element.msc4195/rtc/livekit/get_token";
+        return user.call("POST", path, { room_id: room, slot_id: "m.call#ROOM", url: world.focus.ws, member, ...change }).then(
+            (answer) => ({ status: 200, ...answer }),
+            ({ status, errcode, error }) => ({ status, errcode, error }),
+        );
+    }
+    openid ??= await user.openid();
+    const body = door === "/sfu/get" ? { room, openid_token: openid, device_id: user.device } : { room_id: room, slot_id: "m.call#ROOM", openid_token: openid, member };
+    const answer = await fetch(world.service + door, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, ...change }) });
+    return { status: answer.status, cors: answer.headers.get("access-control-allow-origin"), ...(await answer.json()) };
+}
+
+/**
+ * Synapse, a focus that it advertises, a browser and the host page. `registered` is the reach of the focus's appservice
+ * registration, which Synapse loads as `weir registration` wrote it; without it the focus knows nobody's membership.
+ */
+export async function startWorld({ registered, config = {}, synapse: settings = {} } = {}) {
+    const homeserver = await freePort();
+    const focus = await makeFocus(
+        { ...config, homeserver: { server_name: settings.serverName ?? "hs.test", internal_url: `http://127.0.0.1:${homeserver}`, ...config.homeserver } },
+        { registered },
+    );
+    const transports = [{ type: "livekit", livekit_service_url: focus.http }];
     const started = await Promise.allSettled([
-        startSynapse({ port: homeserver, transports: [{ type: "livekit", livekit_service_url: service }], ...settings }),
-        startFocus({ port, homeserver: { server_name: settings.serverName ?? "hs.test", internal_url: `http://127.0.0.1:${homeserver}` }, ...config }),
+        startSynapse({ port: homeserver, transports, appservices: registered ? [focus.registration] : [], ...settings }),
+        focus.start(),
         startBrowser(),
         serveElementCall(),
     ]);
-    const [synapse, focus, browser, page] = started.map((s) => s.value);
+    const [synapse, , browser, page] = started.map((s) => s.value);
     const close = async () => {
         await browser?.close();
         page?.close();
-        const status = await focus?.close();
+        const status = await focus.close();
         await synapse?.close();
         return status;
     };
@@ -84,7 +110,7 @@ export async function startWorld({ config = {}, synapse: settings = {} } = {}) {
         throw failed.reason;
     }
     const host = (user, room, mode) => openHost({ browser, hostUrl: page.url, user, room, mode });
-    return { synapse, focus, browser, page, service, host, close };
+    return { synapse, focus, browser, page, service: focus.http, host, close };
 }
 
 /** Runs in every frame before its scripts: peer connections can be asked for their statistics later. */
@@ -152,6 +178,12 @@ export async function openHost({ browser, hostUrl, user, room, mode }) {
             at: Date.now(),
         });
     });
+    const sockets = [];
+    page.on("websocket", (socket) => {
+        const entry = { url: new URL(socket.url()), opened: Date.now(), closed: 0 };
+        sockets.push(entry);
+        socket.on("close", () => (entry.closed = Date.now()));
+    });
     await page.goto(hostUrl);
     await page.waitForFunction(() => window.host);
     await page.evaluate((o) => window.host.start(o), { baseUrl: user.http, userId: user.id, accessToken: user.token, deviceId: user.device, roomId: room });
@@ -162,6 +194,7 @@ export async function openHost({ browser, hostUrl, user, room, mode }) {
         user,
         lines,
         requests,
+        sockets, // signalling connections, oldest first; closed is 0 while open
         frame,
         seen: () => page.evaluate(() => window.host.seen),
         /** Opens Element Call, which joins at once. */
@@ -187,6 +220,16 @@ export async function openHost({ browser, hostUrl, user, room, mode }) {
                 },
                 60_000,
             );
+        },
+
+        /** Waits until all that is received moves on: the call is alive. */
+        async receives() {
+            const count = async () => (await host.streams()).filter((s) => s.way === "inbound").map((s) => [s.kind, s.kind === "video" ? s.frames : s.packets, s.ssrc]);
+            const before = new Map((await count()).map(([, n, ssrc]) => [ssrc, n]));
+            await until(`media for ${user.id} to move on`, async () => {
+                const moved = new Set((await count()).filter(([, n, ssrc]) => n > (before.get(ssrc) ?? 0) + 3).map(([kind]) => kind));
+                return moved.has("audio") && moved.has("video");
+            });
         },
 
         /** For a test's failure: what the page said last. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { startWorld } from "./element.mjs";
+import { askDoor, startWorld } from "./element.mjs";
 import { until } from "./focus.mjs";
 
 let world;
@@ -20,7 +20,6 @@ after(async () => {
 
 const hash = (...parts) => createHash("sha256").update(JSON.stringify(parts)).digest("base64").replace(/=+$/, "");
 const claims = (jwt) => JSON.parse(Buffer.from(jwt.split(".")[1], "base64url"));
-const transport = () => ({ type: "livekit", livekit_service_url: world.service });
 
 /** What each mode does differently (matrixrtc.md section 11). */
 const modes = [
@@ -101,6 +100,26 @@ for (const mode of modes) {
             assert.deepEqual(new Set(members.map((event) => event.sender)), new Set([alice.id, bob.id]));
         });
 
+        if (mode.name === "compatibility") {
+            test("a client that is killed leaves no ghost", async () => {
+                const carol = await world.synapse.register("carol-killed");
+                await alice.invite(room, carol);
+                await carol.join(room);
+                const third = await world.host(carol, room, mode.name);
+                await third.call();
+                await until("carol's membership", async () => (await alice.stateMembers(room)).some((event) => event.sender === carol.id));
+                await third.sees(2);
+                const from = Date.now();
+                await third.kill();
+                await until("the membership of the killed to be gone", async () => (await alice.stateMembers(room)).every((event) => event.sender !== carol.id));
+                const took = Date.now() - from;
+                console.log(`${mode.name}: no ghost ${took} ms after the kill`);
+                assert.ok(took < 30_000, `the ghost stayed for ${took} ms`);
+                await third.close();
+                await Promise.all(hosts.map((host) => host.receives()));
+            });
+        }
+
         test("who hangs up is gone for the other", async () => {
             const [first, second] = hosts;
             const from = Date.now();
@@ -123,33 +142,24 @@ describe("who is refused", () => {
         room = await alice.createRoom({ encrypted: true, invite: [bob] });
     });
 
-    const ask = async (door, user, openid, change = {}) => {
-        const body =
-            door === "/sfu/get"
-                ? { room, openid_token: openid, device_id: user.device }
-                : { room_id: room, slot_id: "m.call#ROOM", openid_token: openid, member: { id: "m", claimed_user_id: user.id, claimed_device_id: user.device } };
-        const answer = await fetch(world.service + door, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, ...change }) });
-        return { status: answer.status, cors: answer.headers.get("access-control-allow-origin"), ...(await answer.json()) };
-    };
-
     for (const door of ["/sfu/get", "/get_token"]) {
         test(`${door}: a member of the room is not`, async () => {
-            assert.equal((await ask(door, bob, await bob.openid())).status, 200);
+            assert.equal((await askDoor(world, door, bob, room)).status, 200);
         });
 
         test(`${door}: a token that Synapse never gave`, async () => {
-            const { status, errcode, cors } = await ask(door, bob, { ...(await bob.openid()), access_token: "made-up" });
+            const { status, errcode, cors } = await askDoor(world, door, bob, room, { openid: { ...(await bob.openid()), access_token: "made-up" } });
             assert.deepEqual([status, errcode, cors], [401, "M_UNAUTHORIZED", "*"]);
         });
 
         test(`${door}: a token of a server that is not there`, async () => {
-            const { status, errcode } = await ask(door, bob, { ...(await bob.openid()), matrix_server_name: "127.0.0.1:1" });
+            const { status, errcode } = await askDoor(world, door, bob, room, { openid: { ...(await bob.openid()), matrix_server_name: "127.0.0.1:1" } });
             assert.deepEqual([status, errcode], [401, "M_UNAUTHORIZED"]);
         });
     }
 
     test("/get_token: bob's token with alice's name", async () => {
-        const { status, errcode } = await ask("/get_token", alice, await bob.openid());
+        const { status, errcode } = await askDoor(world, "/get_token", alice, room, { openid: await bob.openid() });
         assert.deepEqual([status, errcode], [401, "M_UNAUTHORIZED"]);
     });
 });

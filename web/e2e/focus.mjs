@@ -122,28 +122,39 @@ export async function relay(port) {
     };
 }
 
-/** `weir serve` with a configuration (keys of the YAML file), on free ports unless it names them. */
-export async function startFocus(config, { bind = ["127.0.0.1"] } = {}) {
+/**
+ * A focus with a configuration (keys of the YAML file), on free ports unless it names them, in a folder of its own; not
+ * started yet. `registered`: it has an appservice registration, of that reach (ask, assert, push).
+ */
+export async function makeFocus(config, { registered } = {}) {
     const port = config.port ?? (await freePort());
     const folder = await mkdtemp(join(tmpdir(), "weir-focus-"));
     const file = join(folder, "weir.yaml");
+    const registration = registered && join(folder, "registration.yaml");
     const http = `http://127.0.0.1:${port}`;
     const whole = {
         public_url: http,
-        bind_addresses: bind,
+        bind_addresses: ["127.0.0.1"],
         port,
         prometheus: { port: 0 },
         drain: { timeout: "1s" },
         storage: { dir: folder },
         ...config,
+        homeserver: registration ? { registration_file: registration, ...config.homeserver } : config.homeserver,
         rtc: { udp_port: await freePort(), advertise: ["127.0.0.1"], ...config.rtc },
     };
     await writeFile(file, JSON.stringify(whole)); // JSON is YAML
+    if (registration) {
+        const made = run(`${bin}/weir`, ["registration", "--config", file, "--mode", registered, "--write"]);
+        await made.ended;
+        if (made.child.exitCode !== 0) throw new Error(`weir registration: ${made.output()}`);
+    }
     let process;
-    const focus = {
+    return {
         port,
         http,
         ws: `ws://127.0.0.1:${port}`,
+        registration,
         output: () => process.output(),
 
         /** Starts it, or starts it again after stop, with what it had stored. */
@@ -164,6 +175,4 @@ export async function startFocus(config, { bind = ["127.0.0.1"] } = {}) {
             return status;
         },
     };
-    await focus.start();
-    return focus;
 }

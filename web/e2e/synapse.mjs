@@ -136,7 +136,13 @@ async function call(http, token, method, path, body) {
         headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
         body: body === undefined ? undefined : JSON.stringify(body),
     });
-    const content = await answer.json();
+    const text = await answer.text();
+    let content;
+    try {
+        content = JSON.parse(text);
+    } catch {
+        content = { error: text }; // an appservice behind Synapse may say anything
+    }
     if (!answer.ok) throw Object.assign(new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(content)}`), { status: answer.status, ...content });
     return content;
 }
@@ -223,6 +229,12 @@ export class User {
     async state(room, type) {
         const events = await this.#room("GET", room, "state");
         return type === undefined ? events : events.filter((event) => event.type === type);
+    }
+
+    /** The events that the homeserver will send later by itself. */
+    async delayed() {
+        const body = await this.call("GET", "/_matrix/client/unstable/org.matrix.msc4140/delayed_events");
+        return body.scheduled ?? body.delayed_events ?? [];
     }
 
     /** The call members that state events claim: those with content. */
