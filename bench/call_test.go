@@ -77,7 +77,10 @@ func TestCall(t *testing.T) {
 					if c.impairment.Loss > 0 && s.Repaired == 0 {
 						t.Errorf("bot %d: nothing was repaired", i)
 					}
-					if s.Latency.Count() > 0 && s.Latency.Quantile(.5) > 2*c.impairment.Delay+2*c.impairment.Jitter+10*time.Millisecond {
+					if c.password != "" && (s.Unopened != 0 || s.Opened < 600) {
+						t.Errorf("bot %d: %d frames opened, %d not", i, s.Opened, s.Unopened)
+					}
+					if s.Latency.Count() == 0 || s.Latency.Quantile(.5) > 2*c.impairment.Delay+2*c.impairment.Jitter+10*time.Millisecond {
 						t.Errorf("bot %d: latency %v", i, s.Latency.Quantile(.5))
 					}
 				}

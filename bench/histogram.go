@@ -57,6 +57,16 @@ func (h *Histogram) Merge(o *Histogram) {
 	h.most = max(h.most, o.most)
 }
 
+// Since is what was added after before was copied from h; the longest is that of all.
+func (h *Histogram) Since(before *Histogram) Histogram {
+	out := *h
+	for i, n := range before.counts {
+		out.counts[i] -= n
+	}
+	out.count -= before.count
+	return out
+}
+
 // Count is how many were added.
 func (h *Histogram) Count() uint64 { return h.count }
 

@@ -15,8 +15,8 @@ type incoming struct {
 	kind        sfu.Kind
 	clock       uint32
 	publication sfu.PublicationID
-	wide        uint8          // id of the transport-wide number
-	rtxOf       map[uint8]bool // payload types of retransmissions
+	wide        uint8               // id of the transport-wide number
+	codecs      map[uint8]sfu.Codec // by payload type
 	nack        bool
 	troubled    bool // on the leg's list of streams that miss packets
 
@@ -47,19 +47,21 @@ type incoming struct {
 	frozen    int64 // ns
 	asked     int64 // when a keyframe was asked for
 	givenUp   uint64
+
+	opener opener
 }
 
 func newIncoming(r *negotiate.Receive, s negotiate.Stream) *incoming {
 	in := &incoming{
 		ssrc: s.SSRC, rtx: s.RTX, kind: r.Kind, publication: r.Publication, wide: r.Extensions.TransportCC,
-		rtxOf: map[uint8]bool{}, lost: loss.New(loss.Config{}),
+		codecs: map[uint8]sfu.Codec{}, clock: 90000, lost: loss.New(loss.Config{}),
 	}
 	for _, f := range r.Formats {
-		in.clock = f.Codec.ClockRate()
-		in.nack = in.nack || f.Feedback.Has(negotiate.NACK)
-		if f.RTX != 0 {
-			in.rtxOf[f.RTX] = true
+		if f.Codec == sfu.RED {
+			continue
 		}
+		in.codecs[f.PT] = f.Codec
+		in.nack = in.nack || f.Feedback.Has(negotiate.NACK)
 	}
 	return in
 }
@@ -69,6 +71,9 @@ func (in *incoming) received(now int64, seq sfu.ExtSeq, p *sfu.Packet, repaired 
 	if !in.begun {
 		in.begun, in.first, in.base, in.highest = true, now, seq, seq
 		in.asked = now
+		if c := in.codecs[p.PayloadType]; c != sfu.NoCodec {
+			in.clock, in.opener.codec = c.ClockRate(), c
+		}
 	}
 	if !in.lost.Received(seq, now) {
 		return false
@@ -168,6 +173,8 @@ type StreamSnapshot struct {
 	Freezes     uint64
 	Frozen      time.Duration
 	Padding     uint64 // packets without payload: probes
+	Opened      uint64 // frames decrypted
+	Unopened    uint64 // frames that no key opened
 }
 
 func (in *incoming) snapshot() StreamSnapshot {
@@ -176,5 +183,6 @@ func (in *incoming) snapshot() StreamSnapshot {
 		SSRC: in.ssrc, Kind: in.kind, Publication: in.publication, First: in.first, Packets: in.packets, Bytes: in.bytes,
 		Lost: l.Lost - l.Recovered, Missed: l.Lost, Repaired: in.repaired, Duplicate: l.Duplicate,
 		Frames: in.frames, Freezes: in.freezes, Frozen: time.Duration(in.frozen), Padding: in.padding,
+		Opened: in.opener.opened, Unopened: in.opener.failed,
 	}
 }

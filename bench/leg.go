@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/e2ee/keyring"
 	"weir/sfu"
 	"weir/sfu/codec"
 	"weir/sfu/media"
@@ -47,9 +48,9 @@ type leg struct {
 	nacks     []nack
 	buf       []byte
 	latency   Histogram
-	unstamped uint64
-	firsts    [3]int64 // by kind: first packet
-	asked     uint64   // keyframes asked of the server
+	ring      *keyring.Ring // opens frames; nil: they are not encrypted
+	firsts    [3]int64      // by kind: first packet
+	asked     uint64        // keyframes asked of the server
 }
 
 // nack is a request of the server, answered in Flush.
@@ -99,10 +100,12 @@ func (l *leg) HandleRTP(now int64, b []byte, index sfu.ExtSeq) {
 		in.troubled = true
 		l.troubled = append(l.troubled, in)
 	}
-	if sent, ok := readStamp(p.Raw); ok {
+	if l.ring != nil {
+		if sent, ok := in.opener.add(l.ring, seq, p); ok {
+			l.latency.Add(max(now-sent, 0))
+		}
+	} else if sent, ok := readStamp(p.Raw); ok {
 		l.latency.Add(max(now-sent, 0))
-	} else {
-		l.unstamped++
 	}
 }
 

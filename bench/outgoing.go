@@ -115,6 +115,10 @@ func (o *outgoing) send(now int64) bool {
 
 // packetise cuts the frame into packets of about equal size.
 func (o *outgoing) packetise(now int64, timestamp uint32, frame []byte, key bool) {
+	if o.publication.Codec == sfu.H264 {
+		o.packetiseNAL(now, timestamp, frame, key)
+		return
+	}
 	count := max(1, (len(frame)+packetMost-1)/packetMost)
 	size := (len(frame) + count - 1) / count
 	o.pictureID = (o.pictureID + 1) & 0x7fff
@@ -126,35 +130,29 @@ func (o *outgoing) packetise(now int64, timestamp uint32, frame []byte, key bool
 	}
 }
 
-// descriptor is what stands before a part of a frame in its packet.
-func descriptor(dst []byte, c sfu.Codec, pictureID uint16, first, last, key bool) []byte {
-	switch c {
-	case sfu.VP8: // RFC 7741 section 4.2: X, S; I; a 15-bit picture id
-		b := byte(0x80)
-		if first {
-			b |= 0x10
-		}
-		return append(dst, b, 0x80, 0x80|byte(pictureID>>8), byte(pictureID))
-	case sfu.VP9: // RFC 9628 section 4.2: I, P, B, E; a 15-bit picture id
-		b := byte(0x80)
-		if !key {
-			b |= 0x40
-		}
-		if first {
-			b |= 0x08
-		}
-		if last {
-			b |= 0x04
-		}
-		return append(dst, b, 0x80|byte(pictureID>>8), byte(pictureID))
+// packetiseNAL cuts a frame of one NAL unit, behind its parameter sets if it is an IDR picture.
+func (o *outgoing) packetiseNAL(now int64, timestamp uint32, nal []byte, key bool) {
+	if key {
+		o.packet(now, timestamp, nil, parameterSets, false)
 	}
-	return dst
+	if len(nal) <= packetMost {
+		o.packet(now, timestamp, nil, nal, true)
+		return
+	}
+	body := nal[1:]
+	count := (len(body) + packetMost - 1) / packetMost
+	size := (len(body) + count - 1) / count
+	var prefix [2]byte
+	for i := range count {
+		part := body[min(i*size, len(body)):min((i+1)*size, len(body))]
+		o.packet(now, timestamp, fragment(prefix[:0], nal[0], i == 0, i == count-1), part, i == count-1)
+	}
 }
 
 func (o *outgoing) packet(now int64, timestamp uint32, prefix, part []byte, marker bool) {
 	if o.publication.Stamped && o.sealer == nil {
 		o.scratch = append(o.scratch[:0], part...)
-		if len(part) >= stampLen {
+		if len(part) > 2*stampLen { // not the parameter sets
 			putStamp(o.scratch[len(part)-stampLen:], now)
 		}
 		part = o.scratch

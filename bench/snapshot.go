@@ -23,6 +23,7 @@ type Snapshot struct {
 	DataOpen                           bool
 	KeyframesAsked                     uint64
 	Latency                            Histogram
+	Opened, Unopened                   uint64
 	KeyframesSent, Repairs, FramesSent uint64
 }
 
@@ -87,6 +88,8 @@ func (s *Snapshot) add(st StreamSnapshot) {
 	s.Repaired += st.Repaired
 	s.Duplicate += st.Duplicate
 	s.Freezes += st.Freezes
+	s.Opened += st.Opened
+	s.Unopened += st.Unopened
 }
 
 func earliest(a, b int64) int64 {

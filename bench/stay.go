@@ -81,7 +81,7 @@ func (s *stay) newTalk(target session.Target, data bool) (*talk, error) {
 	}
 	l := &leg{
 		target: target, streams: map[uint32]*incoming{}, repairs: map[uint32]*incoming{}, outgoing: map[uint32]*outgoing{},
-		report: s.random.Uint32() | 1,
+		report: s.random.Uint32() | 1, ring: b.ring(), // a ring of its own: sealing has another goroutine
 	}
 	if l.endpoint, err = media.NewEndpoint(media.EndpointConfig{Certificate: b.cfg.Certificate}, []media.Socket{socket}, b.log); err != nil {
 		_ = socket.Close()

@@ -8,9 +8,10 @@ import (
 
 // LayerRate is one layer of a made-up camera.
 type LayerRate struct {
-	Width, Height int
-	Bitrate       int // bit/s
-	FPS           float64
+	Width   int     `yaml:"width" json:"width"`
+	Height  int     `yaml:"height" json:"height"`
+	Bitrate int     `yaml:"bitrate" json:"bitrate"` // bit/s
+	FPS     float64 `yaml:"fps" json:"fps"`
 }
 
 // layers720 are the rates of the shapes aN and cN.

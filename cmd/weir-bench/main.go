@@ -13,6 +13,8 @@ import (
 )
 
 type commands struct {
+	Run     run     `cmd:"" help:"Load a server with bots and measure what it does."`
+	Compare compare `cmd:"" help:"Say what became worse from one series to another; exit code 1 if anything did."`
 	Publish publish `cmd:"" help:"Publish a test clip until stopped."`
 }
 
