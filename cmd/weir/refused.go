@@ -36,8 +36,6 @@ var refused = map[string]string{
 	"rtc.turn_servers":          "not available yet: media goes over UDP to rtc.udp_port",
 	"rtc.batch_io":              "there is nothing to choose: the best way of this system is taken by itself",
 
-	"policy.when_blind":        "not available yet: membership is not read in this version",
-	"policy.clear_ghosts":      "not available yet: membership is not read in this version",
 	"room.playout_delay":       "not available yet",
 	"room.sync_streams":        "not available yet",
 	"room.max_metadata_size":   "not available: metadata is limited to 512 KiB",

@@ -37,7 +37,8 @@ type focus struct {
 	engine     *media.Engine
 	sessions   *media.Focus
 	signalling *socket.Server
-	doors      *matrix.Doors // nil: no homeserver
+	doors      *matrix.Doors   // nil: no homeserver
+	watcher    *matrix.Watcher // nil: no homeserver
 	servers    []*http.Server
 	failed     chan error // a listener ended by itself
 	beat       atomic.Int64
@@ -120,7 +121,12 @@ func (f *focus) openMedia() error {
 	f.sessions = media.NewFocus(media.FocusConfig{
 		Data: wire.DataCodec{}, Session: c.session(),
 		// The signalling side is made below, before any session is.
-		Notice:  func(n session.Notice) { f.signalling.Notify(n) },
+		Notice: func(n session.Notice) {
+			f.signalling.Notify(n)
+			if f.watcher != nil {
+				f.watcher.Notice(n)
+			}
+		},
 		Replied: func(id sfu.SessionID, r session.RPCReplied) { f.signalling.Replied(id, r) },
 	}, f.endpoint, f.engine, f.log)
 	f.log.Info("media port", "udp_port", port, "advertise", fmt.Sprint(announce))
@@ -147,8 +153,16 @@ func (f *focus) openSignalling(home installation, reg prometheus.Registerer) err
 	for id, s := range c.fileKeys {
 		keys[id] = s
 	}
+	if err := f.openWatch(home, reg); err != nil {
+		return err
+	}
+	var admit socket.Admission
+	if f.watcher != nil {
+		admit = admission{f.watcher}
+	}
 	f.signalling = socket.New(socket.Config{
-		Keys: keys, AutoCreate: c.Room.AutoCreate, Session: c.session(), RemoteUnmute: c.Room.EnableRemoteUnmute,
+		Admission: admit,
+		Keys:      keys, AutoCreate: c.Room.AutoCreate, Session: c.session(), RemoteUnmute: c.Room.EnableRemoteUnmute,
 		Describe: wire.Server{NodeID: nodeID(home)}, Health: f,
 		Webhooks: socket.Webhooks{URLs: c.Webhook.URLs, Key: c.Webhook.APIKey},
 		Next:     pages(c),
@@ -171,10 +185,14 @@ func (f *focus) route(home installation, reg prometheus.Registerer) (http.Handle
 	if err != nil {
 		return nil, fmt.Errorf("homeserver: %w", err)
 	}
-	f.doors = matrix.NewDoors(matrix.DoorConfig{
+	doors := matrix.DoorConfig{
 		URL: webSocketURL(c.PublicURL), Key: home.key(), Policy: c.table, Rate: c.Policy.Rate,
 		Caller: verifier, Sessions: f.sessions, Health: f.signalling,
-	}, f.log, reg)
+	}
+	if f.watcher.Level() > 0 {
+		doors.Rooms, doors.Seats = f.watcher, f.watcher
+	}
+	f.doors = matrix.NewDoors(doors, f.log, reg)
 	rt.doors = f.doors
 	if c.Homeserver.ServeWellKnown {
 		file, err := matrix.WellKnown(c.Homeserver.URL, c.PublicURL)
@@ -257,7 +275,11 @@ func (f *focus) heart() {
 
 // Checks implements socket.Health.
 func (f *focus) Checks() []socket.Check {
-	return []socket.Check{{Name: "media", Detail: "udp " + strconv.Itoa(f.cfg.RTC.UDPPort)}}
+	checks := []socket.Check{{Name: "media", Detail: "udp " + strconv.Itoa(f.cfg.RTC.UDPPort)}}
+	if f.watcher != nil {
+		checks = append(checks, f.homeserverCheck())
+	}
+	return checks
 }
 
 // StatsAge implements socket.Health.
@@ -305,6 +327,9 @@ func (f *focus) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	close(f.stopBeat)
+	if f.watcher != nil {
+		f.watcher.Close()
+	}
 	if f.signalling != nil {
 		f.signalling.Shutdown(ctx)
 	}

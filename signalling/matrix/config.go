@@ -34,6 +34,9 @@ type Config struct {
 	// RegistrationFile is the appservice registration that the homeserver has loaded (`weir registration` makes it).
 	// Without it this focus knows nobody's membership.
 	RegistrationFile string `yaml:"registration_file"`
+	// BotTokenFile holds the access token of an account of the own homeserver that was invited to the rooms, for a
+	// homeserver that takes no registration. It sees those rooms only, and everybody there sees it.
+	BotTokenFile string `yaml:"bot_token_file"`
 	// ProxyListen is where the homeserver passes requests on to: host:port, or unix: and a path. Empty: the public port,
 	// where only hs_token tells the homeserver from others.
 	ProxyListen string `yaml:"proxy_listen"`
@@ -45,6 +48,8 @@ type Config struct {
 
 	// Registration is what RegistrationFile holds; nil: there is none.
 	Registration *Registration `yaml:"-"`
+	// BotToken is what BotTokenFile holds.
+	BotToken string `yaml:"-"`
 }
 
 // Fault is a value that makes no sense; Key is its path below the section.
@@ -87,6 +92,10 @@ func (c Config) checkAppservice() error {
 		return &Fault{"registration_file", "needs server_name beside it"}
 	case c.RegistrationFile != "" && c.ClientURL() == "":
 		return &Fault{"registration_file", "needs internal_url or url beside it: where the homeserver is asked"}
+	case c.BotTokenFile != "" && (c.ServerName == "" || c.ClientURL() == ""):
+		return &Fault{"bot_token_file", "needs server_name, and internal_url or url beside it"}
+	case c.BotTokenFile != "" && c.RegistrationFile != "":
+		return &Fault{"bot_token_file", "registration_file is set too, which sees all that a bot sees: leave one out"}
 	case c.ProxyListen != "" && c.RegistrationFile == "":
 		return &Fault{"proxy_listen", "needs registration_file beside it"}
 	}

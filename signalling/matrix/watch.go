@@ -145,8 +145,12 @@ func (v *watch) run() {
 	defer timer.Stop()
 	look := time.NewTicker(lookPeriod)
 	defer look.Stop()
-	v.w.metrics.blind.Inc()
-	defer func() { v.setSight(live) }() // counts itself out
+	v.countBlind(1)
+	defer func() {
+		if v.sight == blind {
+			v.countBlind(-1)
+		}
+	}()
 	defer func() { v.w.metrics.ghosts.Sub(float64(len(v.ghosts))) }()
 	for {
 		select {
@@ -368,21 +372,23 @@ func (v *watch) setSight(s sight) {
 	}
 	switch {
 	case v.sight == blind:
-		v.w.metrics.blind.Dec()
+		v.countBlind(-1)
 	case s == blind:
-		v.w.metrics.blind.Inc()
+		v.countBlind(1)
 	}
 	was := v.sight
 	v.sight = s
-	if v.stopped.Err() != nil {
-		return
-	}
 	level := slog.LevelInfo
 	if s < was {
 		level = slog.LevelWarn
 	}
 	v.log.Log(v.stopped, level, "room watched", "code", "sight_"+s.String(), "was", was.String())
 	v.apply(member.Sight{Clear: s == live})
+}
+
+func (v *watch) countBlind(n int) {
+	v.w.blind.Add(int64(n))
+	v.w.metrics.blind.Add(float64(n))
 }
 
 // witnesses are own users who can read the room for us: participants first, then holders of tokens, then others.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +64,7 @@ type Watcher struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	polls  chan struct{} // a place for each poll in flight
+	blind  atomic.Int64  // rooms of which nothing is heard
 
 	mu        sync.Mutex // guards the rest; never held while waiting
 	rooms     map[string]*watch
@@ -105,6 +107,9 @@ func (w *Watcher) Level() int {
 	}
 	return 2
 }
+
+// Blind counts watched rooms of which nothing is heard.
+func (w *Watcher) Blind() int { return int(w.blind.Load()) }
 
 // Close ends all watches.
 func (w *Watcher) Close() {
