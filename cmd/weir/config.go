@@ -201,6 +201,13 @@ func (c *Config) check(r *settings.Reader, dev bool) {
 func (c *Config) checkHomeserver(r *settings.Reader) {
 	err := c.Homeserver.Check()
 	section(r, "homeserver", err)
+	if name := c.Homeserver.BotTokenFile; err == nil && name != "" {
+		token, err := settings.ReadSecret(name)
+		if err != nil {
+			r.Reject("homeserver.bot_token_file", err.Error())
+		}
+		c.Homeserver.BotToken = token
+	}
 	if err != nil || c.Homeserver.RegistrationFile == "" || c.unregistered {
 		return
 	}
