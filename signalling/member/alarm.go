@@ -73,7 +73,7 @@ func (q *alarms) set(a *alarm, at time.Time) {
 
 // clear takes the alarm out, if it is set.
 func (q *alarms) clear(a *alarm) {
-	if a.pos == 0 {
+	if a == nil || a.pos == 0 {
 		return
 	}
 	i, last := a.pos-1, len(*q)-1

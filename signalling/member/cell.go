@@ -9,9 +9,31 @@ import (
 
 // cellID is what memberships replace each other by.
 type cellID struct {
-	kind string // event type
+	kind cellKind
 	user string // sender of sticky memberships; state memberships have their user in the key
 	key  string // state key or sticky key
+}
+
+// cellKind is a type of membership events.
+type cellKind uint8
+
+const (
+	callCell cellKind = iota
+	callStableCell
+	stickyCell
+	stickyStableCell
+)
+
+func kindOf(eventType string) cellKind {
+	switch eventType {
+	case typeCall:
+		return callCell
+	case typeCallStable:
+		return callStableCell
+	case typeSticky:
+		return stickyCell
+	}
+	return stickyStableCell
 }
 
 // cell holds the membership events of one key. A state cell holds one, the current one; a sticky cell all that may yet
@@ -26,14 +48,13 @@ type cell struct {
 	haunted bool   // names our transport, and nobody has come for a minute
 	visited *seat  // its participant
 	expires alarm
-	ghost   alarm
+	ghost   *alarm // made when first needed: most members are elsewhere
 	entry   entry
 }
 
 func (r *Room) newCell(id cellID, p *person, state bool) *cell {
 	c := &cell{id: id, owner: p, state: state}
 	c.expires = alarm{what: cellExpires, cell: c}
-	c.ghost = alarm{what: cellHaunted, cell: c}
 	c.entry.cell = c
 	r.cells[id] = c
 	p.cells = append(p.cells, c)
@@ -57,7 +78,7 @@ func (r *Room) room(p *person) bool {
 
 // stateMembership replaces what stood under the state key.
 func (r *Room) stateMembership(e *Event) {
-	id := cellID{kind: e.Type, key: e.StateKey}
+	id := cellID{kind: kindOf(e.Type), key: e.StateKey}
 	c, was := readState(e), r.cells[id]
 	if e.Redacted || c.verdict != joined || was != nil && was.owner.id != e.Sender {
 		if was != nil {
@@ -79,7 +100,7 @@ func (r *Room) stateMembership(e *Event) {
 		was = r.newCell(id, p, true)
 	}
 	for _, w := range was.writes {
-		delete(r.byEvent, w.event)
+		delete(r.byEvent, w.Event)
 	}
 	was.writes = append(was.writes[:0], c)
 	r.byEvent[e.ID] = was
@@ -95,20 +116,17 @@ func (r *Room) stickyMembership(e *Event) {
 	if e.Sticky <= 0 {
 		return
 	}
-	v, ok := parse(e.Content)
-	if !ok || !v.is('{') {
-		return
-	}
-	id := cellID{kind: e.Type, user: e.Sender, key: stickyKey(v)}
-	if id.key == "" {
-		return
-	}
-	if at := r.byEvent[e.ID]; at != nil && at.id != id {
-		return // an event id stands for one event
-	}
 	live := stickyUntil(e, r.now)
 	if r.faded(live) {
 		return // too late to mean anything
+	}
+	w := readSticky(e, live)
+	if w == nil {
+		return
+	}
+	id := cellID{kind: kindOf(e.Type), user: e.Sender, key: w.Key.Key}
+	if at := r.byEvent[e.ID]; at != nil && at.id != id {
+		return // an event id stands for one event
 	}
 	c := r.cells[id]
 	if c == nil {
@@ -122,27 +140,24 @@ func (r *Room) stickyMembership(e *Event) {
 	}
 	r.touch(&c.entry)
 	r.touchShadows(c)
-	if i := slices.IndexFunc(c.writes, func(w *claim) bool { return w.event == e.ID }); i >= 0 {
+	if i := slices.IndexFunc(c.writes, func(w *claim) bool { return w.Event == e.ID }); i >= 0 {
 		if e.HasTTL { // told again: what is left of it is known better now
-			again := *c.writes[i]
-			again.live, again.expires = live, live
-			c.writes[i] = &again
+			c.writes[i] = w
 		}
 		return
 	}
-	w := readSticky(e, v, live)
 	i, _ := slices.BinarySearchFunc(c.writes, w, stands)
 	c.writes = slices.Insert(c.writes, i, w)
 	r.byEvent[e.ID] = c
 	if len(c.writes) > maxWrites {
-		delete(r.byEvent, c.writes[maxWrites].event)
+		delete(r.byEvent, c.writes[maxWrites].Event)
 		c.writes = slices.Delete(c.writes, maxWrites, maxWrites+1)
 	}
 }
 
 // stands orders writes of one key: the highest origin_server_ts + duration is first, then the highest event id (MSC4354).
 func stands(a, b *claim) int {
-	return cmp.Or(cmp.Compare(b.rank, a.rank), strings.Compare(b.event, a.event))
+	return cmp.Or(cmp.Compare(b.rank, a.rank), strings.Compare(b.Event, a.Event))
 }
 
 // faded says that a sticky event is past for so long that it no longer matters that it was. Until then a dead write that
@@ -152,7 +167,7 @@ func (r *Room) faded(live int64) bool { return addMS(live, forgetAfter.Milliseco
 // empty forgets all writes; settling forgets the cell.
 func (r *Room) empty(c *cell) {
 	for _, w := range c.writes {
-		delete(r.byEvent, w.event)
+		delete(r.byEvent, w.Event)
 	}
 	c.writes = c.writes[:0]
 	r.touch(&c.entry)
@@ -193,7 +208,7 @@ func (r *Room) removeWrite(event string) bool {
 	if c == nil {
 		return false
 	}
-	c.writes = slices.DeleteFunc(c.writes, func(w *claim) bool { return w.event == event })
+	c.writes = slices.DeleteFunc(c.writes, func(w *claim) bool { return w.Event == event })
 	delete(r.byEvent, event)
 	r.touch(&c.entry)
 	r.touchShadows(c)
@@ -209,9 +224,9 @@ func (r *Room) standing(c *cell) *claim {
 	switch {
 	case w.verdict != joined, w.expires <= r.ms:
 		return nil
-	case !r.open(w.slot) && !c.state:
+	case !r.open(w.Slot) && !c.state:
 		return nil
-	case c.state && r.open(w.slot) && r.shadowed(c):
+	case c.state && r.open(w.Slot) && r.shadowed(c):
 		return nil
 	}
 	return w
@@ -256,10 +271,10 @@ func (r *Room) schedule(c *cell) {
 // drop forgets a cell that holds nothing.
 func (r *Room) drop(c *cell) {
 	for _, w := range c.writes {
-		delete(r.byEvent, w.event)
+		delete(r.byEvent, w.Event)
 	}
 	r.expiry.clear(&c.expires)
-	r.grace.clear(&c.ghost)
+	r.grace.clear(c.ghost)
 	if r.cells[c.id] == c {
 		delete(r.cells, c.id)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/sfu"
+	"weir/signalling/derive"
 )
 
 // Source is where a membership comes from, and in which shape (matrixrtc.md section 7).
@@ -45,54 +46,58 @@ const (
 	joined
 )
 
-// claim is what one membership event says, parsed. It does not change, but for the time a homeserver gives it anew.
+// claim is what one membership event says, parsed. It does not change.
 type claim struct {
-	verdict    verdict
-	event      string // id
-	sender     string
-	origin     int64 // ms
-	rank       int64 // sticky: origin_server_ts + duration; the highest stands
-	created    int64 // ms
-	expires    int64 // ms; exclusive
-	live       int64 // sticky: until when it counts in the map, ms; exclusive
-	source     Source
-	slot       string
-	app        string
-	device, id string
-	intent     string
-	transports []Transport
+	Member  // as a roster shows it while nothing else is known of it
+	verdict verdict
+	rank    int64 // sticky: origin_server_ts + duration; the highest stands
+	expires int64 // ms; exclusive
+	live    int64 // sticky: until when it counts in the map, ms; exclusive
 
 	names []sfu.Identity // candidates, once asked for
+}
+
+// newClaim is the claim of an event that has not been understood yet.
+func newClaim(e *Event, live int64) *claim {
+	c := &claim{live: live, expires: live}
+	c.Event, c.User, c.Status, c.claim = e.ID, e.Sender, Attested, c
+	return c
+}
+
+// finish fills in what a roster shows of it.
+func (c *claim) finish(key Key, created int64) {
+	c.verdict, c.Key, c.made = joined, key, created
+	c.Created, c.Expires = time.UnixMilli(created), time.UnixMilli(c.expires)
 }
 
 // readState reads a state membership. stateKey must hold its sender's user id: "@user:hs…" is the room version's
 // promise, "_@user:hs…" only the client's (MSC3757).
 func readState(e *Event) *claim {
-	c := &claim{event: e.ID, sender: e.Sender, origin: e.Origin, source: StateEvent, created: e.Origin, live: distant}
-	v, ok := parse(e.Content)
-	if !ok || !v.is('{') || !owns(e.StateKey, e.Sender) {
+	c := newClaim(e, distant)
+	c.Source = StateEvent
+	if !owns(e.StateKey, e.Sender) {
 		return c
 	}
-	expires, callID, many := int64(defaultExpires), "", false
+	created, expires, callID := e.Origin, int64(defaultExpires), ""
+	ok, bad := false, false
 	var preferred value
-	for key, field := range v.fields() {
+	for key, field := range walk(e.Content, &ok) {
 		switch string(key) {
 		case "application":
-			c.app, _ = field.text(maxID)
+			c.Application, _ = field.text(maxID)
 		case "call_id":
-			callID, ok = field.text(maxID)
-			if !ok && !field.isNull() {
-				return c
-			}
+			var isText bool
+			callID, isText = field.text(maxID)
+			bad = !isText && !field.isNull()
 		case "device_id":
-			c.device, _ = field.text(maxID)
+			c.Device, _ = field.text(maxID)
 		case "membershipID":
-			c.id, _ = field.text(maxID)
+			c.ID, _ = field.text(maxID)
 		case "m.call.intent":
-			c.intent, _ = field.text(maxID)
+			c.Intent, _ = field.text(maxID)
 		case "created_ts":
 			if n, ok := field.integer(); ok {
-				c.created = n
+				created = n
 			}
 		case "expires":
 			if n, ok := field.integer(); ok {
@@ -100,29 +105,23 @@ func readState(e *Event) *claim {
 			}
 		case "foci_preferred":
 			preferred = field
-		case "memberships":
-			many = true
 		}
 	}
-	switch {
-	case string(v) == "{}":
-		c.verdict = left
-		return c
-	case many && c.device == "": // the form before MSC4143: one event for all devices
-		c.verdict = left
-		return c
-	case c.app == "" || c.device == "":
-		return c
+	if !ok || bad || c.Application == "" || c.Device == "" {
+		return c // a leave is an empty object; the form before MSC4143 holds but a list, "memberships"
 	}
 	if callID == "" {
 		callID = "ROOM"
 	}
-	c.slot, c.expires = c.app+"#"+callID, addMS(c.created, expires)
-	if len(c.slot) > maxID {
+	if c.Slot = derive.Slot; c.Application != "m.call" || callID != "ROOM" {
+		c.Slot = c.Application + "#" + callID
+	}
+	if len(c.Slot) > maxID {
 		return c
 	}
-	c.transports = readTransports(preferred)
-	c.verdict = joined
+	c.expires = addMS(created, expires)
+	c.Transports = readTransports(preferred)
+	c.finish(Key{e.Type, e.Sender, e.StateKey}, created)
 	return c
 }
 
@@ -133,57 +132,51 @@ func owns(key, user string) bool {
 	return ok && (rest == "" || rest[0] == '_')
 }
 
-// stickyKey is the key a sticky content stands under; "" if there is none.
-func stickyKey(v value) string {
+// readSticky reads a sticky membership. live is its time in the map. Without a key it is none: nil.
+func readSticky(e *Event, live int64) *claim {
+	c := newClaim(e, live)
+	c.rank = addMS(e.Origin, e.Sticky)
 	var unstable, stable string
-	for key, field := range v.fields() {
+	others, ok, bad := 0, false, false
+	var member value
+	for key, field := range walk(e.Content, &ok) {
 		switch string(key) {
 		case "msc4354_sticky_key":
 			unstable, _ = field.text(maxID)
+			continue
 		case "sticky_key":
 			stable, _ = field.text(maxID)
-		}
-	}
-	if unstable != "" {
-		return unstable // what clients send today
-	}
-	return stable
-}
-
-// readSticky reads a sticky membership whose content is v. live is its time in the map.
-func readSticky(e *Event, v value, live int64) *claim {
-	c := &claim{event: e.ID, sender: e.Sender, origin: e.Origin, created: e.Origin, live: live, expires: live,
-		rank: addMS(e.Origin, e.Sticky)}
-	others, bad := 0, false
-	var member value
-	for key, field := range v.fields() {
-		switch string(key) {
-		case "msc4354_sticky_key", "sticky_key":
 			continue
 		case "slot_id":
 			var ok bool
-			c.slot, ok = field.text(maxID)
+			c.Slot, ok = field.text(maxID)
 			bad = bad || !ok
 			continue
 		case "application":
-			c.app, _ = field.get("type").text(maxID)
+			c.Application, _ = field.get("type").text(maxID)
 			if s, ok := field.get("m.call.intent").text(maxID); ok {
-				c.intent = s
+				c.Intent = s
 			}
 		case "m.call.intent":
-			c.intent, _ = field.text(maxID)
+			c.Intent, _ = field.text(maxID)
 		case "member":
 			member = field
 		case "transports":
-			c.source = StickyTransports
-			c.transports = readTransports(field.get("published"))
+			c.Source = StickyTransports
+			c.Transports = readTransports(field.get("published"))
 		case "rtc_transports":
-			if c.source != StickyTransports {
-				c.source = StickyRTCTransports
-				c.transports = readTransports(field)
+			if c.Source != StickyTransports {
+				c.Source = StickyRTCTransports
+				c.Transports = readTransports(field)
 			}
 		}
 		others++
+	}
+	if unstable != "" {
+		stable = unstable // what clients send today
+	}
+	if c.Key.Key = stable; !ok || stable == "" {
+		return nil
 	}
 	if others == 0 { // the key alone, or with its slot
 		c.verdict = left
@@ -191,13 +184,13 @@ func readSticky(e *Event, v value, live int64) *claim {
 	}
 	gone, ok := c.readMember(member)
 	switch {
-	case !ok || bad || c.slot == "":
+	case !ok || bad || c.Slot == "":
 	case gone:
 		c.verdict = left
-	case c.app != "" && !strings.HasPrefix(c.slot, c.app+"#") && strings.Contains(c.slot, "#"):
+	case c.Application != "" && !strings.HasPrefix(c.Slot, c.Application+"#") && strings.Contains(c.Slot, "#"):
 		// A slot of another application, by its own name.
 	default:
-		c.verdict = joined
+		c.finish(Key{e.Type, e.Sender, c.Key.Key}, e.Origin)
 	}
 	return c
 }
@@ -208,13 +201,13 @@ func (c *claim) readMember(v value) (gone, ok bool) {
 	for key, field := range v.fields() {
 		switch string(key) {
 		case "id":
-			c.id, _ = field.text(maxID)
+			c.ID, _ = field.text(maxID)
 		case "user_id", "claimed_user_id":
-			if user, ok := field.text(maxID); !ok || user != c.sender {
+			if user, ok := field.text(maxID); !ok || user != c.User {
 				return false, false
 			}
 		case "device_id", "claimed_device_id":
-			if c.device, ok = field.text(maxID); !ok {
+			if c.Device, ok = field.text(maxID); !ok {
 				return false, false
 			}
 		case "membership":
@@ -223,10 +216,10 @@ func (c *claim) readMember(v value) (gone, ok bool) {
 			}
 		}
 	}
-	if c.source == 0 || says != "" {
-		c.source = StickyText
+	if c.Source == 0 || says != "" {
+		c.Source = StickyText
 	}
-	return says == "leave", c.id != "" && (says == "" || says == "join" || says == "leave")
+	return says == "leave", c.ID != "" && (says == "" || says == "join" || says == "leave")
 }
 
 // readTransports takes what it can use.

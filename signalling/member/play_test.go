@@ -376,8 +376,8 @@ func checkInside(t *testing.T, r *Room) {
 		}
 		for _, w := range c.writes {
 			writes++
-			if r.byEvent[w.event] != c {
-				t.Fatalf("event %s leads elsewhere", w.event)
+			if r.byEvent[w.Event] != c {
+				t.Fatalf("event %s leads elsewhere", w.Event)
 			}
 		}
 		if !slices.IsSortedFunc(c.writes, stands) {

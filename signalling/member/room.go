@@ -92,6 +92,7 @@ func (r *Room) Apply(now time.Time, in Input, out []Effect) []Effect {
 	case Event:
 		r.event(&in)
 	case Batch:
+		r.reserve(len(in.Events))
 		for i := range in.Events {
 			r.event(&in.Events[i])
 		}
@@ -118,6 +119,14 @@ func (r *Room) Apply(now time.Time, in Input, out []Effect) []Effect {
 	r.settle()
 	out, r.out = r.out, nil
 	return out
+}
+
+// reserve makes room for the first sight of a large call.
+func (r *Room) reserve(n int) {
+	if n = min(n, maxCells); n < 1000 || len(r.cells) > 0 {
+		return
+	}
+	r.cells, r.byEvent = make(map[cellID]*cell, n), make(map[string]*cell, n)
 }
 
 func (r *Room) say(e Effect) { r.out = append(r.out, e) }

@@ -49,6 +49,7 @@ type Member struct {
 	Identity    sfu.Identity // of its participant in our session; "" if nobody is here
 
 	claim *claim
+	made  int64 // Created, ms
 }
 
 // Candidates are the identities by which the member may join a session, the likeliest first (matrixrtc.md section 8).
@@ -62,8 +63,8 @@ func (m *Member) Candidates() []sfu.Identity {
 // candidates are computed when first asked for: most rosters are never asked.
 func (c *claim) candidates() []sfu.Identity {
 	if c.names == nil {
-		who := derive.Claim{User: c.sender, Device: c.device, Member: c.id}
-		if c.source == StateEvent {
+		who := derive.Claim{User: c.User, Device: c.Device, Member: c.ID}
+		if c.Source == StateEvent {
 			c.names = []sfu.Identity{derive.Identity(derive.Legacy, who)}
 		} else {
 			c.names = []sfu.Identity{
@@ -127,8 +128,8 @@ func (m *Member) same(o *Member) bool {
 
 // order is by time of creation, then by event id (matrixrtc.md section 8, step 9).
 func order(a, b *Member) int {
-	if c := a.Created.Compare(b.Created); c != 0 {
-		return c
+	if a.made != b.made {
+		return cmp.Compare(a.made, b.made)
 	}
 	if c := strings.Compare(a.Event, b.Event); c != 0 {
 		return c
@@ -155,8 +156,8 @@ func (l *listing) delete(m *Member) {
 	l.remove[m] = true
 }
 
-// work carries out what was asked for since the last time.
-func (l *listing) work() {
+// work carries out what was asked for since the last time. joined are those of the new members that are in order already.
+func (l *listing) work(joined []*Member) {
 	if len(l.add)+len(l.remove) <= few {
 		for m := range l.remove {
 			i, _ := slices.BinarySearchFunc(l.members, m, order)
@@ -173,10 +174,27 @@ func (l *listing) work() {
 		if len(l.remove) > 0 {
 			l.members = slices.DeleteFunc(l.members, func(m *Member) bool { return l.remove[m] })
 		}
-		l.members = append(l.members, l.add...)
-		slices.SortFunc(l.members, order)
+		if len(joined) == len(l.add) { // the same ones, then
+			copy(l.add, joined)
+		} else {
+			slices.SortFunc(l.add, order)
+		}
+		l.members = merge(l.members, l.add)
 	}
 	clear(l.add)
 	l.add = l.add[:0]
 	clear(l.remove)
+}
+
+// merge joins two sorted lists.
+func merge(a, b []*Member) []*Member {
+	all := make([]*Member, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if order(a[0], b[0]) < 0 {
+			all, a = append(all, a[0]), a[1:]
+		} else {
+			all, b = append(all, b[0]), b[1:]
+		}
+	}
+	return append(append(all, a...), b...)
 }

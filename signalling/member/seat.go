@@ -198,7 +198,7 @@ func (r *Room) adopt(c *cell) {
 		return
 	}
 	for _, id := range c.listed.candidates() {
-		if s := r.strangers[place{c.listed.slot, id}]; s != nil {
+		if s := r.strangers[place{c.listed.Slot, id}]; s != nil {
 			r.give(s, c.owner)
 		}
 	}
@@ -207,17 +207,17 @@ func (r *Room) adopt(c *cell) {
 // owns says whether a membership is that of the participant: by what the door was told, else by the identities that
 // the membership may lead to (matrixrtc.md section 8).
 func (s *seat) owns(w *claim) bool {
-	if s.slot != w.slot {
+	if s.slot != w.Slot {
 		return false
 	}
-	if s.record != nil && s.record.User == w.sender {
-		sameDevice := s.record.Device != "" && s.record.Device == w.device
+	if s.record != nil && s.record.User == w.User {
+		sameDevice := s.record.Device != "" && s.record.Device == w.Device
 		switch {
-		case w.source == StateEvent, s.record.Member == "":
+		case w.Source == StateEvent, s.record.Member == "":
 			if sameDevice {
 				return true
 			}
-		case s.record.Member == w.id:
+		case s.record.Member == w.ID:
 			return true
 		}
 	}
@@ -285,13 +285,17 @@ func (r *Room) watch(s *seat) {
 // haunt starts and stops the wait for the participant of a membership that names our transport.
 func (r *Room) haunt(c *cell) {
 	switch {
-	case c.listed == nil || c.visited != nil || !r.ours(c.listed.transports):
+	case c.listed == nil || c.visited != nil || !r.ours(c.listed.Transports):
 		c.haunted = false
-		r.grace.clear(&c.ghost)
+		r.grace.clear(c.ghost)
 	case !r.sighted:
-		r.grace.clear(&c.ghost)
-	case !c.haunted && c.ghost.pos == 0:
-		r.grace.set(&c.ghost, r.now.Add(ghostAfter))
+		r.grace.clear(c.ghost)
+	case c.haunted:
+	case c.ghost == nil:
+		c.ghost = &alarm{what: cellHaunted, cell: c}
+		fallthrough
+	case c.ghost.pos == 0:
+		r.grace.set(c.ghost, r.now.Add(ghostAfter))
 	}
 }
 

@@ -68,7 +68,7 @@ func (r *Room) judge(c *cell) {
 	if !c.state {
 		c.writes = slices.DeleteFunc(c.writes, func(w *claim) bool {
 			if r.faded(w.live) {
-				delete(r.byEvent, w.event)
+				delete(r.byEvent, w.Event)
 				return true
 			}
 			return false
@@ -128,21 +128,20 @@ func (r *Room) render(e *entry) *Member {
 	if w == nil {
 		return nil
 	}
-	m := &Member{
-		Key: Key{c.id.kind, w.sender, c.id.key}, Slot: w.slot, User: w.sender, Device: w.device, ID: w.id, Application: w.app,
-		Intent: w.intent, Source: w.source, Transports: w.transports, Created: time.UnixMilli(w.created),
-		Expires: time.UnixMilli(w.expires), Event: w.event, Status: Attested, claim: w,
+	if !c.haunted && c.visited == nil {
+		return &w.Member
 	}
+	m := w.Member
 	if c.haunted {
 		m.Status = Ghost
 	}
 	if c.visited != nil {
 		m.Identity = c.visited.identity
 	}
-	if e.shown != nil && e.shown.claim == w && e.shown.same(m) {
+	if e.shown != nil && e.shown.claim == w && e.shown.same(&m) {
 		return e.shown
 	}
-	return m
+	return &m
 }
 
 // renderSeat shows a participant that is known by its token only.
@@ -155,7 +154,7 @@ func (r *Room) renderSeat(s *seat) *Member {
 	}
 	m := &Member{
 		Key: Key{User: s.owner.id, Key: string(s.identity)}, Slot: s.slot, User: s.owner.id, Source: Token,
-		Created: s.since.Round(0), Status: Door, Identity: s.identity,
+		Created: time.UnixMilli(s.since.UnixMilli()), Status: Door, Identity: s.identity, made: s.since.UnixMilli(),
 	}
 	if s.record != nil {
 		m.Device, m.ID = s.record.Device, s.record.Member
@@ -173,12 +172,12 @@ func (r *Room) publish() {
 	slices.SortFunc(r.dirty, func(a, b *slot) int { return strings.Compare(a.id, b.id) })
 	for _, s := range r.dirty {
 		s.dirty = false
-		s.list.work()
+		slices.SortFunc(s.diff.Joined, order)
+		s.list.work(s.diff.Joined)
 		r.lead(s)
 		d := s.diff
 		s.diff = Diff{}
 		if !d.Empty() {
-			slices.SortFunc(d.Joined, order)
 			slices.SortFunc(d.Left, order)
 			slices.SortFunc(d.Changed, func(a, b Change) int { return order(a.After, b.After) })
 			r.say(RosterChanged{s.id, d})

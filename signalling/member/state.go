@@ -272,7 +272,7 @@ func (r *Room) watchAll() {
 		r.touch(&s.entry)
 	}
 	cells := slices.SortedFunc(maps.Values(r.cells), func(a, b *cell) int {
-		return cmp.Or(strings.Compare(a.id.user, b.id.user), strings.Compare(a.id.key, b.id.key), strings.Compare(a.id.kind, b.id.kind))
+		return cmp.Or(strings.Compare(a.id.user, b.id.user), strings.Compare(a.id.key, b.id.key), cmp.Compare(a.id.kind, b.id.kind))
 	})
 	for _, c := range cells {
 		r.haunt(c)
@@ -304,6 +304,9 @@ func (r *Room) load(in State) {
 			}
 		}
 		r.ownJoined = 0
+	}
+	if n := len(in.Events); len(r.people) == 0 && n >= 1000 {
+		r.people = make(map[string]*person, n)
 	}
 	for _, c := range r.cells {
 		if c.state {

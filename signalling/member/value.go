@@ -93,8 +93,19 @@ func skipList(b []byte, i int, closing byte, keyed bool, depth int) (int, bool) 
 	}
 }
 
+// ordinary are the bytes that stand for themselves in a string.
+var ordinary = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf
+	}
+	return t
+}()
+
 func skipString(b []byte, i int) (int, bool) {
 	for i++; i < len(b); i++ {
+		if ordinary[b[i]] {
+			continue
+		}
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1, true
@@ -183,6 +194,44 @@ func (v value) fields() iter.Seq2[[]byte, value] {
 	}
 }
 
+// walk goes through an object that has not been checked, once. Afterwards ok says whether all of it was one, of bounded
+// depth; what was read before means nothing if it was not.
+func walk(b []byte, ok *bool) iter.Seq2[[]byte, value] {
+	return func(yield func([]byte, value) bool) {
+		*ok = false
+		i := blank(b, 0)
+		if i >= len(b) || b[i] != '{' {
+			return
+		}
+		i = blank(b, i+1)
+		for more := i >= len(b) || b[i] != '}'; more; {
+			if i >= len(b) || b[i] != '"' {
+				return
+			}
+			end, good := skipString(b, i)
+			if !good {
+				return
+			}
+			key := b[i+1 : end-1]
+			if !plain(key) {
+				key = []byte(unescape(b[i:end]))
+			}
+			if i = blank(b, end); i >= len(b) || b[i] != ':' {
+				return
+			}
+			i = blank(b, i+1)
+			if end, good = skip(b, i, 1); !good || !yield(key, value(b[i:end])) {
+				return
+			}
+			if i = blank(b, end); i >= len(b) || b[i] != ',' {
+				break
+			}
+			i = blank(b, i+1)
+		}
+		*ok = i < len(b) && b[i] == '}' && blank(b, i+1) == len(b)
+	}
+}
+
 // items goes through an array; of anything else there are none.
 func (v value) items() iter.Seq[value] {
 	return func(yield func(value) bool) {
@@ -214,7 +263,7 @@ func (v value) get(name string) (found value) {
 // plain says that what stands between the quotes is the text itself.
 func plain(b []byte) bool {
 	for _, c := range b {
-		if c == '\\' || c >= utf8.RuneSelf {
+		if !ordinary[c] {
 			return false
 		}
 	}
@@ -236,10 +285,27 @@ func (v value) text(limit int) (string, bool) {
 	}
 	inner := v[1 : len(v)-1]
 	if plain(inner) {
-		return string(inner), len(inner) <= limit
+		return known(inner), len(inner) <= limit
 	}
 	s := unescape(v)
 	return s, len(s) <= limit
+}
+
+// known spares a copy of the texts that almost every membership holds.
+func known(b []byte) string {
+	switch string(b) {
+	case "m.call":
+		return "m.call"
+	case "m.call#ROOM":
+		return "m.call#ROOM"
+	case "livekit":
+		return "livekit"
+	case "video":
+		return "video"
+	case "audio":
+		return "audio"
+	}
+	return string(b)
 }
 
 // integer is the number, if it is one that JavaScript holds exactly; a fraction is cut off.
