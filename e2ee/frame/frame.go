@@ -5,11 +5,13 @@
 //
 // The clear bytes are authenticated with the frame. A focus may read them and must change none of them. Frames of
 // codecs with NAL units have everything behind the clear bytes escaped, so that no start code appears in it
-// (H.264 section 7.4.1). Empty frames (Opus DTX) are not encrypted.
+// (H.264 section 7.4.1). Empty frames (Opus DTX) are not encrypted. AV1 has no encrypted form: livekit-client refuses
+// to send it, so nobody can receive it.
+//
+// What one client does and another does not is written beside the code; the facts are those of livekit-client 2.23.
 package frame
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -29,6 +31,7 @@ var (
 	ErrTruncated   = errors.New("frame: too short to be encrypted")
 	ErrTrailer     = errors.New("frame: not the trailer of an encrypted frame")
 	ErrUnsupported = errors.New("frame: no encrypted form of this codec")
+	ErrNoSlice     = errors.New("frame: NAL units without a slice")
 )
 
 // Parts of an encrypted frame. They borrow the frame's memory, or the memory given to Split.
@@ -40,7 +43,8 @@ type Parts struct {
 }
 
 // Clear counts the bytes at the front of a frame that stay readable. It gives the same answer for a frame and for its
-// encrypted form. A frame of NAL units without a slice has none.
+// encrypted form. An access unit without a slice is refused: no encoder of a call makes one, and livekit-client would
+// treat it as VP8 by the frame type that its browser claims, which the bytes do not tell.
 func Clear(c sfu.Codec, f []byte) (int, error) {
 	var n int
 	switch c {
@@ -54,7 +58,9 @@ func Clear(c sfu.Codec, f []byte) (int, error) {
 	case sfu.VP9:
 		return 0, nil
 	case sfu.H264, sfu.H265:
-		n = sliceStart(c, f)
+		if n = sliceStart(c, f); n == 0 {
+			return 0, fmt.Errorf("%w: %d bytes of %s", ErrNoSlice, len(f), c)
+		}
 	default:
 		return 0, fmt.Errorf("%w: %s", ErrUnsupported, c)
 	}
@@ -89,7 +95,7 @@ func Split(c sfu.Codec, f, scratch []byte) (Parts, []byte, error) {
 		return Parts{}, scratch, fmt.Errorf("%w: %d bytes behind the clear ones", ErrTruncated, len(rest))
 	}
 	end := len(rest) - TrailerLen
-	if rest[end] != IVLen {
+	if rest[end] != IVLen { // livekit-client takes any length; only this one was ever sent
 		return Parts{}, scratch, fmt.Errorf("%w: IV of %d bytes", ErrTrailer, rest[end])
 	}
 	p.KeyIndex = rest[end+1]
@@ -103,7 +109,3 @@ func AppendTrailer(dst, iv []byte, keyIndex uint8) []byte {
 	dst = append(dst, iv...)
 	return append(dst, IVLen, keyIndex)
 }
-
-// Injected reports whether a frame was made by a focus (silence, a blank picture): it ends in the session's trailer.
-// Clients pass such frames on undecrypted.
-func Injected(f, trailer []byte) bool { return len(trailer) > 0 && bytes.HasSuffix(f, trailer) }

@@ -26,8 +26,6 @@ func TestClear(t *testing.T) {
 		{"VP9 has nothing readable", sfu.VP9, key, 0},
 		{"H264 up to two bytes of the IDR slice", sfu.H264, h264, 17},
 		{"H264 non-IDR slice", sfu.H264, []byte{0, 0, 1, 0x41, 0x9a, 1, 2}, 5},
-		{"H264 without a slice", sfu.H264, []byte{0, 0, 1, 0x67, 1, 2}, 0},
-		{"H264 that ends in a start code", sfu.H264, []byte{0, 0, 1}, 0},
 		{"H264 slice of one byte", sfu.H264, []byte{0, 0, 1, 0x65}, 4},
 		{"H265 IDR slice", sfu.H265, []byte{0, 0, 1, 0x40, 1, 9, 0, 0, 1, 0x26, 1, 7, 8}, 11},
 	} {
@@ -38,8 +36,26 @@ func TestClear(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Clear(sfu.AV1, key); !errors.Is(err, ErrUnsupported) {
-		t.Fatalf("AV1: %v", err)
+	for _, c := range []struct {
+		name  string
+		codec sfu.Codec
+		frame []byte
+		want  error
+	}{
+		{"AV1", sfu.AV1, key, ErrUnsupported},
+		{"no codec", sfu.NoCodec, key, ErrUnsupported},
+		{"H264 without a slice", sfu.H264, []byte{0, 0, 1, 0x67, 1, 2}, ErrNoSlice},
+		{"H264 that ends in a start code", sfu.H264, []byte{0, 0, 1}, ErrNoSlice},
+		{"H264 without a start code", sfu.H264, []byte{0x65, 1, 2}, ErrNoSlice},
+		{"H265 parameter sets alone", sfu.H265, []byte{0, 0, 1, 0x40, 1, 9}, ErrNoSlice},
+		{"empty H264", sfu.H264, nil, ErrNoSlice},
+	} {
+		if _, err := Clear(c.codec, c.frame); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if _, _, err := Split(c.codec, c.frame, nil); !errors.Is(err, c.want) {
+			t.Errorf("%s, split: %v", c.name, err)
+		}
 	}
 }
 
@@ -74,6 +90,37 @@ func TestInjected(t *testing.T) {
 	}
 }
 
+func TestBlank(t *testing.T) {
+	trailer := []byte("0123456789abcdef")
+	mark := func(b []byte) []byte { return append(bytes.Clone(b), trailer...) }
+	other := bytes.Clone(VP8Blank)
+	other[20] ^= 1
+	for _, c := range []struct {
+		name    string
+		codec   sfu.Codec
+		frame   []byte
+		trailer []byte
+		want    []byte
+	}{
+		{"VP8 blank", sfu.VP8, mark(VP8Blank), trailer, VP8Blank},
+		{"Opus silence", sfu.Opus, mark(OpusSilence), trailer, OpusSilence},
+		{"H264 slice", sfu.H264, mark(H264Blank[2]), trailer, H264Blank[2]},
+		{"another picture", sfu.VP8, mark(other), trailer, nil},
+		{"the blank of another codec", sfu.Opus, mark(VP8Blank), trailer, nil},
+		{"nothing but the trailer", sfu.VP8, trailer, trailer, nil},
+		{"a blank without the trailer", sfu.VP8, VP8Blank, trailer, nil},
+		{"another session's trailer", sfu.VP8, mark(VP8Blank), []byte("fedcba9876543210"), nil},
+		{"a session without a trailer", sfu.VP8, VP8Blank, nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Blank(c.codec, c.frame, c.trailer)
+			if c.want == nil && !errors.Is(err, ErrInjected) || c.want != nil && (err != nil || !bytes.Equal(got, c.want)) {
+				t.Fatalf("got % x, %v", got, err)
+			}
+		})
+	}
+}
+
 // Escaping hides every start code and is undone by Unescape.
 func FuzzEscape(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 0, 0, 3, 0, 0})
@@ -86,7 +133,26 @@ func FuzzEscape(f *testing.F) {
 		if got := Unescape(nil, escaped); !bytes.Equal(got, raw) {
 			t.Fatalf("% x came back as % x", raw, got)
 		}
+		if want := byByte(raw); !bytes.Equal(escaped, want) {
+			t.Fatalf("% x escaped to % x, byte by byte to % x", raw, escaped, want)
+		}
 	})
+}
+
+// byByte escapes as the standard words it.
+func byByte(raw []byte) (out []byte) {
+	zeros := 0
+	for _, b := range raw {
+		if zeros == 2 && b <= 3 {
+			out, zeros = append(out, 3), 0
+		}
+		if out = append(out, b); b != 0 {
+			zeros = 0
+		} else {
+			zeros++
+		}
+	}
+	return out
 }
 
 // Split never reads past the frame, and its parts add up to it.

@@ -55,38 +55,38 @@ func AppendLongStartCodes(dst, f []byte) []byte {
 	}
 }
 
-// AppendEscaped appends raw with an emulation prevention byte wherever two zeros are followed by 0 to 3 (H.264 section 7.4.1).
+var (
+	twoZeros = []byte{0, 0}
+	emulated = []byte{0, 0, 3}
+)
+
+// AppendEscaped appends raw with an emulation prevention byte wherever two zeros are followed by 0 to 3 (H.264 section
+// 7.4.1). What stands in dst already is not looked at, as clients do it.
 func AppendEscaped(dst, raw []byte) []byte {
-	zeros := 0
-	for _, b := range raw {
-		if zeros >= 2 && b <= 3 {
-			dst = append(dst, 3)
-			zeros = 0
+	for {
+		i := bytes.Index(raw, twoZeros)
+		if i < 0 || i+2 == len(raw) {
+			return append(dst, raw...)
 		}
-		dst = append(dst, b)
-		if b == 0 {
-			zeros++
-		} else {
-			zeros = 0
+		if raw[i+2] > 3 {
+			dst = append(dst, raw[:i+3]...)
+			raw = raw[i+3:]
+			continue
 		}
+		dst = append(dst, raw[:i+2]...)
+		dst = append(dst, 3)
+		raw = raw[i+2:] // the byte behind counts as the first again
 	}
-	return dst
 }
 
 // Unescape appends escaped without its emulation prevention bytes.
 func Unescape(dst, escaped []byte) []byte {
-	zeros := 0
-	for _, b := range escaped {
-		if zeros >= 2 && b == 3 {
-			zeros = 0
-			continue
+	for {
+		i := bytes.Index(escaped, emulated)
+		if i < 0 {
+			return append(dst, escaped...)
 		}
-		dst = append(dst, b)
-		if b == 0 {
-			zeros++
-		} else {
-			zeros = 0
-		}
+		dst = append(dst, escaped[:i+2]...)
+		escaped = escaped[i+3:]
 	}
-	return dst
 }

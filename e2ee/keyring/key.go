@@ -1,6 +1,9 @@
 // Package keyring derives, ratchets, rotates and uses media keys. It is for clients (bots, tests, the load tester) and
 // pure; a focus never imports it.
 //
+// A Ring opens what a participant sends, and with a Sealer seals what we send. A Rotation decides when our own key
+// changes and who gets it; an Inbox decides which keys of others are taken. Carrying them is somebody else's work.
+//
 // A key is derived from material: 16 or 32 random bytes by HKDF (per participant), or a password by PBKDF2 (shared).
 // Frames are AES-128-GCM in the form of package frame.
 package keyring

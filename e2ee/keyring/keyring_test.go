@@ -115,7 +115,7 @@ func TestRingFollowsARatchet(t *testing.T) {
 	if _, err := r.Open(nil, sfu.Opus, sealed); err != nil {
 		t.Fatalf("ten steps ahead: %v", err)
 	}
-	if !bytes.Equal(r.slot(3).key.material, ahead.material) {
+	if !bytes.Equal(r.slots[3].key.material, ahead.material) {
 		t.Fatal("the ring did not keep the key that opened the frame")
 	}
 	beyond, _ := ahead.Ratchet()
@@ -162,61 +162,101 @@ func FuzzTamper(f *testing.F) {
 		i := int(at) % len(sealed)
 		sealed[i] ^= flip
 		opened, err := r.Open(nil, sfu.Opus, sealed)
-		// The key index is not authenticated: sixteen of them name the same slot of this ring.
-		if err == nil && i != len(sealed)-1 {
+		if err == nil {
 			t.Fatalf("byte %d of %d changed and opened to % x", i, len(sealed), opened)
 		}
 	})
 }
 
+// framed makes frames of 1,100 bytes of each codec that has an encrypted form.
+func framed() map[sfu.Codec][]byte {
+	out := map[sfu.Codec][]byte{}
+	for _, c := range []sfu.Codec{sfu.Opus, sfu.VP8, sfu.VP9, sfu.H264} {
+		f := make([]byte, 1100)
+		for i := range f {
+			f[i] = byte(i*7) | 1
+		}
+		if c == sfu.H264 {
+			copy(f, []byte{0, 0, 0, 1, 0x67, 1, 2, 3, 0, 0, 0, 1, 0x68, 1, 0, 0, 0, 1, 0x65, 0x88})
+		}
+		out[c] = f
+	}
+	return out
+}
+
 func TestNoAllocation(t *testing.T) {
-	r := ring(t, PerParticipant, 0, key(t, material(t)))
-	s := NewSealer(1, 0)
-	plain := make([]byte, 1100)
-	sealed, opened := make([]byte, 0, 2048), make([]byte, 0, 2048)
-	if n := testing.AllocsPerRun(100, func() {
-		sealed, _ = s.Seal(sealed[:0], r, sfu.VP8, plain, 1)
-		opened, _ = r.Open(opened[:0], sfu.VP8, sealed)
-	}); n != 0 {
-		t.Fatalf("%v allocations for a frame", n)
+	opt := PerParticipant
+	opt.Memory = 64
+	for c, plain := range framed() {
+		r := ring(t, opt, 0, key(t, material(t)))
+		s := NewSealer(1, 0)
+		sealed, opened := make([]byte, 0, 2048), make([]byte, 0, 2048)
+		timestamp := uint32(0)
+		if n := testing.AllocsPerRun(100, func() {
+			timestamp++
+			sealed, _ = s.Seal(sealed[:0], r, c, plain, timestamp)
+			var err error
+			if opened, err = r.Open(opened[:0], c, sealed); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations for a frame", c, n)
+		}
 	}
 }
 
 func BenchmarkSeal(b *testing.B) {
-	k, _ := FromMaterial(make([]byte, 16))
-	r := NewRing(PerParticipant)
-	r.Set(0, k)
-	s := NewSealer(1, 0)
-	plain := make([]byte, 1100)
-	dst := make([]byte, 0, 2048)
-	b.SetBytes(int64(len(plain)))
-	b.ReportAllocs()
-	for b.Loop() {
-		dst, _ = s.Seal(dst[:0], r, sfu.VP8, plain, 1)
+	for c, plain := range framed() {
+		b.Run(c.String(), func(b *testing.B) {
+			k, _ := FromMaterial(make([]byte, 16))
+			r := NewRing(PerParticipant)
+			r.Set(0, k)
+			s := NewSealer(1, 0)
+			dst := make([]byte, 0, 2048)
+			b.SetBytes(int64(len(plain)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst, _ = s.Seal(dst[:0], r, c, plain, 1)
+			}
+		})
 	}
 }
 
 func BenchmarkOpen(b *testing.B) {
-	k, _ := FromMaterial(make([]byte, 16))
-	r := NewRing(PerParticipant)
-	r.Set(0, k)
-	sealed, _ := NewSealer(1, 0).Seal(nil, r, sfu.VP8, make([]byte, 1100), 1)
-	dst := make([]byte, 0, 2048)
-	b.SetBytes(1100)
-	b.ReportAllocs()
-	for b.Loop() {
-		dst, _ = r.Open(dst[:0], sfu.VP8, sealed)
+	for c, plain := range framed() {
+		b.Run(c.String(), func(b *testing.B) {
+			k, _ := FromMaterial(make([]byte, 16))
+			r := NewRing(PerParticipant)
+			r.Set(0, k)
+			sealed, _ := NewSealer(1, 0).Seal(nil, r, c, plain, 1)
+			dst := make([]byte, 0, 2048)
+			b.SetBytes(int64(len(plain)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst, _ = r.Open(dst[:0], c, sealed)
+			}
+		})
 	}
 }
 
-// The raw cipher, to compare with.
+// The raw cipher both ways, to compare with: sealing and opening a frame reach 80 % of it.
 func BenchmarkCipher(b *testing.B) {
 	k, _ := FromMaterial(make([]byte, 16))
 	plain, iv := make([]byte, 1100), make([]byte, frame.IVLen)
+	sealed := k.aead.Seal(nil, iv, plain, plain[:3])
 	dst := make([]byte, 0, 2048)
-	b.SetBytes(int64(len(plain)))
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = k.aead.Seal(dst[:0], iv, plain, plain[:3])
-	}
+	b.Run("seal", func(b *testing.B) {
+		b.SetBytes(int64(len(plain)))
+		b.ReportAllocs()
+		for b.Loop() {
+			dst = k.aead.Seal(dst[:0], iv, plain, plain[:3])
+		}
+	})
+	b.Run("open", func(b *testing.B) {
+		b.SetBytes(int64(len(plain)))
+		b.ReportAllocs()
+		for b.Loop() {
+			dst, _ = k.aead.Open(dst[:0], iv, sealed, plain[:3])
+		}
+	})
 }
