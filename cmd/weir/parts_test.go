@@ -51,6 +51,23 @@ func TestRouter(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tt.path, seen, tt.want)
 		}
 	}
+	// What the homeserver passes on keeps its headers, where such requests are taken at all; nothing else does.
+	rt.back = mark("back")
+	for _, tt := range []struct{ path, want string }{
+		{"/_matrix/client/v1/rtc/livekit/get_token", "back /_matrix/client/v1/rtc/livekit/get_token 192.0.2.9 forged"},
+		{"/own/path/_matrix/federation/unstable/io.element.msc4195/rtc/livekit/get_token", "back /_matrix/federation/unstable/io.element.msc4195/rtc/livekit/get_token 192.0.2.9 forged"},
+		{"/_matrix/client/v1/rtc/livekitten/get_token", "signalling /_matrix/client/v1/rtc/livekitten/get_token 192.0.2.9"},
+		{"/get_token", "doors /get_token 192.0.2.9"},
+	} {
+		r := httptest.NewRequest("GET", "http://h"+tt.path, nil)
+		r.RemoteAddr = "127.0.0.1:5"
+		r.Header.Set("X-Forwarded-For", "192.0.2.9")
+		r.Header.Set("X-Matrix-User-Identifier", "@root:own.example")
+		if rt.ServeHTTP(httptest.NewRecorder(), r); seen != tt.want {
+			t.Errorf("%s: %s", tt.path, seen)
+		}
+	}
+	rt.back = nil
 	// A stranger's word on who is calling does not count.
 	r := httptest.NewRequest("GET", "/", nil)
 	r.RemoteAddr = "192.0.2.1:5"

@@ -17,6 +17,7 @@ type router struct {
 	trusted  []netip.Prefix
 
 	doors      http.Handler // nil: no homeserver
+	back       http.Handler // what the homeserver passes on; nil: not on this port
 	wellKnown  http.Handler // nil: not served
 	signalling http.Handler // all else
 }
@@ -42,6 +43,10 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.Clone(r.Context())
 	r.URL.Path, r.URL.RawPath = rt.path(r.URL.Path), ""
 	r.RemoteAddr = socket.ClientAddress(r, rt.trusted)
+	if rt.back != nil && matrix.ServesProxied(r.URL.Path) {
+		rt.back.ServeHTTP(w, r) // it takes the headers of those only who prove to be the homeserver
+		return
+	}
 	for name := range r.Header {
 		// The homeserver alone says who its users are, and not on this port (matrixrtc.md section 2.2).
 		if strings.HasPrefix(name, "X-Matrix-") {

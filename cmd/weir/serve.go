@@ -31,7 +31,8 @@ import (
 type focus struct {
 	cfg  *Config
 	log  *slog.Logger
-	base string // http URL of the first listener
+	base string   // http URL of the first listener
+	back net.Addr // where the homeserver passes requests on to; nil: the public port, or not at all
 
 	endpoint   *media.Endpoint
 	engine     *media.Engine
@@ -83,6 +84,9 @@ func start(ctx context.Context, c *Config, home installation, log *slog.Logger) 
 	}
 	handler, err := f.route(home, reg)
 	if err != nil {
+		return f, err
+	}
+	if err := f.openBack(ctx, handler); err != nil {
 		return f, err
 	}
 	if err := f.serve(ctx, listeners, handler, reg); err != nil {
@@ -174,7 +178,7 @@ func (f *focus) openSignalling(home installation, reg prometheus.Registerer) err
 func nodeID(home installation) string { return "ND_" + home.derive("node " + hostname())[:12] }
 
 // route puts the doors in front of the signalling.
-func (f *focus) route(home installation, reg prometheus.Registerer) (http.Handler, error) {
+func (f *focus) route(home installation, reg prometheus.Registerer) (*router, error) {
 	c := f.cfg
 	rt := newRouter(c)
 	rt.signalling = f.signalling

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -107,4 +108,21 @@ func relayFailed(err error) *refusal {
 		return internal.because(err)
 	}
 	return lookupFailed.because(err)
+}
+
+// ServerJoined implements Servers (MSC4502).
+func (h *Homeserver) ServerJoined(ctx context.Context, room, server string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var got struct {
+		Joined *bool `json:"joined"`
+	}
+	err := h.do(ctx, call{
+		method: http.MethodGet, path: "/_matrix/client/unstable/io.element.msc4502/rooms/" + escape(room) + "/is_joined",
+		query: url.Values{"server_name": {server}}, into: &got,
+	})
+	if err == nil && got.Joined == nil {
+		err = errBlind
+	}
+	return err == nil && *got.Joined, err
 }

@@ -38,6 +38,7 @@ type Homeserver struct {
 	mu     sync.Mutex // guards the rest
 	tokens map[string]string
 	script map[string][]Step
+	always map[string]Step
 	calls  map[string]int
 	hosts  []string
 }
@@ -48,7 +49,7 @@ type Step func(w http.ResponseWriter, r *http.Request)
 // New starts a homeserver with TLS on loopback, whose certificate is good for 127.0.0.1 and the given names.
 func New(t testing.TB, names ...string) *Homeserver {
 	t.Helper()
-	h := &Homeserver{tokens: map[string]string{}, script: map[string][]Step{}, calls: map[string]int{}}
+	h := &Homeserver{tokens: map[string]string{}, script: map[string][]Step{}, always: map[string]Step{}, calls: map[string]int{}}
 	cert, ca := certificate(t, names)
 	h.ca = ca
 	h.server = httptest.NewUnstartedServer(http.HandlerFunc(h.serve))
@@ -113,6 +114,13 @@ func (h *Homeserver) Script(path string, steps ...Step) {
 	h.script[path] = append(h.script[path], steps...)
 }
 
+// Always makes every request to path be answered by this step, when its script is at its end; nil: as without.
+func (h *Homeserver) Always(path string, step Step) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.always[path] = step
+}
+
 // Calls is how often path was asked for.
 func (h *Homeserver) Calls(path string) int {
 	h.mu.Lock()
@@ -134,6 +142,8 @@ func (h *Homeserver) serve(w http.ResponseWriter, r *http.Request) {
 	var step Step
 	if steps := h.script[r.URL.Path]; len(steps) > 0 {
 		step, h.script[r.URL.Path] = steps[0], steps[1:]
+	} else {
+		step = h.always[r.URL.Path]
 	}
 	user := h.tokens[r.URL.Query().Get("access_token")]
 	h.mu.Unlock()
