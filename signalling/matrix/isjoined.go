@@ -111,6 +111,9 @@ func (l *lookup) isJoined(ctx context.Context, room string, who url.Values) (boo
 		l.unknown.Store(time.Now().UnixNano())
 		return false, errBlind
 	}
+	if r, ok := errors.AsType[*Refused](err); ok && r.Code == "M_INVALID_PARAM" {
+		return false, nil // no id of a room: nobody is in it. To take this for silence would let everybody in.
+	}
 	if err == nil && answer.Joined == nil {
 		err = errBlind
 	}
