@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,11 @@ func (v *watch) evict(user string, why member.Reason) {
 		}
 	}
 	v.w.metrics.evictions.WithLabelValues(why.String()).Add(float64(n))
-	v.log.Warn("evicted", "code", why.String(), "user", user, "participants", n)
+	level := slog.LevelInfo // tokens only
+	if n > 0 {
+		level = slog.LevelWarn
+	}
+	v.log.Log(v.stopped, level, "evicted", "code", why.String(), "user", user, "participants", n)
 }
 
 // evictOne removes a participant, with its publish-only companions, which have no seat of their own.

@@ -37,6 +37,7 @@ type watch struct {
 	locals  []string         // joined own users, a few, for want of participants
 	leaves  map[string]int64 // within one apply: when users left, ms
 	sight   sight
+	empty   time.Time // since when there has been no session; zero: there is one
 }
 
 // watched is one session of the room.
@@ -101,6 +102,9 @@ const (
 	watchInbox = 4096
 	// lookPeriod is how often the sessions are looked into in any case.
 	lookPeriod = 30 * time.Second
+	// linger is how long a room is watched after its last session: members who vanished with it are known for ghosts after
+	// a minute, and take some time to be cleared.
+	linger = 2 * time.Minute
 	// maxSeats bounds what is remembered of one session; those of absent participants go first.
 	maxSeats = 16384
 	// maxLocals is how many own users are remembered who could read the room for us.
@@ -166,13 +170,24 @@ func (v *watch) run() {
 		if v.lost.Swap(false) {
 			v.lookInto()
 		}
-		if len(v.calls) == 0 && v.w.ended(v) {
+		if v.over(time.Now()) && v.w.ended(v) {
 			return
 		}
 		if at := v.room.Deadline(); !at.IsZero() {
 			timer.Reset(max(time.Until(at), 0))
 		}
 	}
+}
+
+// over says whether the room has been without a session for so long that no ghost of the last one can be left unseen.
+func (v *watch) over(now time.Time) bool {
+	switch {
+	case len(v.calls) > 0:
+		v.empty = time.Time{}
+	case v.empty.IsZero():
+		v.empty = now
+	}
+	return len(v.calls) == 0 && now.Sub(v.empty) >= linger
 }
 
 func (v *watch) handle(m any) {
