@@ -174,8 +174,17 @@ func (r *Room) empty(c *cell) {
 	r.touchShadows(c)
 }
 
-// redact removes an event, and with it what it wrote: in a sticky cell the next write stands again.
+// redact removes an event, and with it what it wrote: in a sticky cell the next write stands again. It is remembered, for
+// the event may yet come, or come again.
 func (r *Room) redact(event string) {
+	if event == "" || r.redacted[event] {
+		return
+	}
+	if len(r.redactions) == maxRedactions {
+		delete(r.redacted, r.redactions[0])
+		r.redactions = slices.Delete(r.redactions, 0, 1)
+	}
+	r.redactions, r.redacted[event] = append(r.redactions, event), true
 	if p := r.sealed[event]; p != nil {
 		r.unseal(p, event)
 		return
@@ -188,18 +197,9 @@ func (r *Room) redact(event string) {
 			if f := &s.facts[i]; f.given && f.event == event {
 				f.open = false // what is left of it has no status
 				r.slotChanged(s)
-				return
 			}
 		}
 	}
-	if event == "" || r.gone[event] {
-		return
-	}
-	if len(r.early) == maxEarly {
-		delete(r.gone, r.early[0])
-		r.early = slices.Delete(r.early, 0, 1)
-	}
-	r.early, r.gone[event] = append(r.early, event), true
 }
 
 // removeWrite takes one event out of its cell.

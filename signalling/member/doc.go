@@ -44,7 +44,7 @@ const (
 	maxCells       = 1 << 16 // per room
 	maxPlaces      = 1 << 16 // per room
 	maxSlots       = 1024    // slot events per room
-	maxEarly       = 1024    // redactions that came before their event
+	maxRedactions  = 1024    // remembered per room
 	maxNesting     = 64      // of arrays and objects
 	maxStickyMS    = 3600000 // MSC4354: an hour
 	defaultExpires = 14400000

@@ -21,18 +21,18 @@ type Room struct {
 	config Config
 
 	// Set by what the homeserver says.
-	cells     map[cellID]*cell
-	byEvent   map[string]*cell   // of readable memberships
-	sealed    map[string]*person // encrypted sticky events, by event id
-	early     []string           // redactions that came before their event, oldest first
-	gone      map[string]bool    // the same
-	people    map[string]*person
-	slots     map[string]*slot
-	levels    power
-	acl       *ACL
-	encrypted bool // for good: a room does not become readable again
-	tombstone string
-	ownJoined int // joined users of own servers
+	cells      map[cellID]*cell
+	byEvent    map[string]*cell   // of readable memberships
+	sealed     map[string]*person // encrypted sticky events, by event id
+	redactions []string           // events that were redacted, the newest last
+	redacted   map[string]bool    // the same
+	people     map[string]*person
+	slots      map[string]*slot
+	levels     power
+	acl        *ACL
+	encrypted  bool // for good: a room does not become readable again
+	tombstone  string
+	ownJoined  int // joined users of own servers
 
 	// How much of that can be relied on.
 	complete bool // who is not known to be joined is not
@@ -80,7 +80,7 @@ func NewRoom(id string, c Config) *Room {
 		id: id, config: c,
 		cells: map[cellID]*cell{}, byEvent: map[string]*cell{}, sealed: map[string]*person{},
 		people: map[string]*person{}, slots: map[string]*slot{},
-		seats: map[place]*seat{}, strangers: map[place]*seat{}, gone: map[string]bool{},
+		seats: map[place]*seat{}, strangers: map[place]*seat{}, redacted: map[string]bool{},
 	}
 }
 
@@ -225,24 +225,24 @@ func (r *Room) Standing(user, slotID string) Standing {
 
 // Snapshot is a plain picture of a room.
 type Snapshot struct {
-	Room          string
-	Complete      bool
-	Sighted       bool
-	Encrypted     bool
-	Version       string // of the room
-	Tombstone     string // the room that replaced it
-	Joined        int
-	OwnJoined     int
-	Memberships   int // events kept, counted or not
-	Sealed        int // encrypted sticky events
-	Places        int // participants, and tokens that are out
-	Strangers     int // participants of nobody known
-	Expiries      int
-	Graces        int
-	Deadline      time.Time
-	Rosters       []Roster
-	Publishers    int // joined users seen to be able to send memberships, among those with places
-	EarlyRemovals int
+	Room        string
+	Complete    bool
+	Sighted     bool
+	Encrypted   bool
+	Version     string // of the room
+	Tombstone   string // the room that replaced it
+	Joined      int
+	OwnJoined   int
+	Memberships int // events kept, counted or not
+	Sealed      int // encrypted sticky events
+	Places      int // participants, and tokens that are out
+	Strangers   int // participants of nobody known
+	Expiries    int
+	Graces      int
+	Deadline    time.Time
+	Rosters     []Roster
+	Publishers  int // joined users seen to be able to send memberships, among those with places
+	Redactions  int // remembered
 }
 
 // Snapshot copies what is known, as of the last Apply.
@@ -250,7 +250,7 @@ func (r *Room) Snapshot() Snapshot {
 	s := Snapshot{
 		Room: r.id, Complete: r.complete, Sighted: r.sighted, Encrypted: r.encrypted, Version: r.levels.version,
 		Tombstone: r.tombstone, OwnJoined: r.ownJoined, Memberships: len(r.byEvent), Sealed: len(r.sealed), Places: len(r.seats),
-		Strangers: len(r.strangers), Expiries: len(r.expiry), Graces: len(r.grace), Deadline: r.Deadline(), EarlyRemovals: len(r.early),
+		Strangers: len(r.strangers), Expiries: len(r.expiry), Graces: len(r.grace), Deadline: r.Deadline(), Redactions: len(r.redactions),
 	}
 	for _, p := range r.people {
 		if p.in {
@@ -311,7 +311,7 @@ func (r *Room) person(id string) *person {
 
 // forget drops a person of whom nothing is left to know.
 func (r *Room) forget(p *person) {
-	if !p.in && len(p.cells)+len(p.seats)+len(p.envelopes) == 0 {
+	if r.people[p.id] == p && !p.in && len(p.cells)+len(p.seats)+len(p.envelopes) == 0 {
 		delete(r.people, p.id)
 	}
 }

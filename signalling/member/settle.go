@@ -104,9 +104,9 @@ func (r *Room) show(e *entry) {
 		there.list.insert(after)
 		r.soil(there)
 	}
-	switch {
-	case here == there && before.same(after): // only the time differs by which it must be renewed
-	case here == there:
+	switch one := here == there && before.Key == after.Key; {
+	case one && before.same(after): // only the time differs by which it must be renewed
+	case one:
 		here.diff.Changed = append(here.diff.Changed, Change{before, after})
 	default:
 		if here != nil {
@@ -176,6 +176,7 @@ func (r *Room) publish() {
 		s.list.work(s.diff.Joined)
 		r.lead(s)
 		d := s.diff
+		d.pair()
 		s.diff = Diff{}
 		if !d.Empty() {
 			slices.SortFunc(d.Left, order)
@@ -189,6 +190,30 @@ func (r *Room) publish() {
 	}
 	clear(r.dirty)
 	r.dirty = r.dirty[:0]
+}
+
+// pair finds members that left and joined in one go: their cell or seat was made anew.
+func (d *Diff) pair() {
+	if len(d.Joined) == 0 || len(d.Left) == 0 {
+		return
+	}
+	old := make(map[Key]*Member, len(d.Left))
+	for _, m := range d.Left {
+		old[m.Key] = m
+	}
+	again := map[Key]bool{}
+	d.Joined = slices.DeleteFunc(d.Joined, func(m *Member) bool {
+		was := old[m.Key]
+		if was == nil {
+			return false
+		}
+		again[m.Key] = true
+		if !was.same(m) {
+			d.Changed = append(d.Changed, Change{was, m})
+		}
+		return true
+	})
+	d.Left = slices.DeleteFunc(d.Left, func(m *Member) bool { return again[m.Key] })
 }
 
 // lead closes a slot, or opens it again.

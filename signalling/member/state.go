@@ -87,7 +87,7 @@ func (r *Room) event(e *Event) {
 		r.say(Refused{e.ID, err})
 		return
 	}
-	e.Redacted = e.Redacted || r.gone[e.ID]
+	e.Redacted = e.Redacted || r.redacted[e.ID]
 	if e.State {
 		r.stateEvent(e)
 		return
