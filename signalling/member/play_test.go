@@ -3,6 +3,7 @@ package member
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -419,4 +420,24 @@ func checkInside(t *testing.T, r *Room) {
 	if len(r.touched)+len(r.affected)+len(r.evicted)+len(r.dirty) > 0 {
 		t.Fatal("something is left over from the last input")
 	}
+}
+
+// crowd is the state of a room in which n users are joined, and their memberships as homeservers give them, half of them
+// state and half sticky, in no order.
+func crowd(n int) (State, []Event) {
+	p := &play{now: epoch}
+	var st State
+	var es []Event
+	for i := range n {
+		u := fmt.Sprintf("user%d", i)
+		st.Events = append(st.Events, p.member(u, "join"))
+		p.now = p.now.Add(time.Millisecond)
+		if i%2 == 0 {
+			es = append(es, p.state(u, "DEVICE"))
+		} else {
+			es = append(es, p.sticky(u, "DEVICE", fmt.Sprintf("00000000-0000-0000-0000-%012d", i)))
+		}
+	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, k int) { es[i], es[k] = es[k], es[i] })
+	return st, es
 }

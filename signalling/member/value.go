@@ -278,17 +278,21 @@ func unescape(quoted []byte) string {
 	return s
 }
 
-// text is the string, if it is one of at most limit bytes.
+// text is the string, if it is one of at most limit bytes; else it is empty.
 func (v value) text(limit int) (string, bool) {
 	if !v.is('"') || len(v) > 6*limit+2 { // six bytes write one at most
 		return "", false
 	}
-	inner := v[1 : len(v)-1]
-	if plain(inner) {
-		return known(inner), len(inner) <= limit
+	var s string
+	if inner := v[1 : len(v)-1]; plain(inner) {
+		s = known(inner)
+	} else {
+		s = unescape(v)
 	}
-	s := unescape(v)
-	return s, len(s) <= limit
+	if len(s) > limit {
+		return "", false
+	}
+	return s, true
 }
 
 // known spares a copy of the texts that almost every membership holds.
