@@ -120,7 +120,7 @@ func (h *hall) flow(d time.Duration, bots ...*Bot) []Snapshot {
 	for i, b := range bots {
 		before[i] = b.Snapshot()
 	}
-	time.Sleep(d)
+	pass(d)
 	out := make([]Snapshot, len(bots))
 	for i, b := range bots {
 		out[i] = b.Snapshot()
@@ -142,7 +142,7 @@ func hears(n int) func(*Snapshot) bool {
 // noSessions waits until the empty sessions have ended.
 func (h *hall) noSessions() {
 	h.t.Helper()
-	time.Sleep(10 * time.Minute)
+	pass(10 * time.Minute)
 	if left := h.focus.Sessions(h.t.Context()); len(left) != 0 {
 		h.t.Fatalf("sessions left: %+v", left)
 	}

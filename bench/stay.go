@@ -26,7 +26,6 @@ type stay struct {
 	sending  map[string][]*outgoing       // by CID
 	random   *rand.Rand
 	ring     *keyring.Ring
-	resuming bool
 }
 
 // talk is the negotiation about one transport.

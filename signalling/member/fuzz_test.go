@@ -2,8 +2,9 @@ package member
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
+	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -123,18 +124,43 @@ func FuzzRoom(f *testing.F) {
 		}
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		d := dice(b)
-		p := newPlay(t).room("a", "b")
-		var known []Event
-		for steps := 0; len(d) > 0 && steps < 60 && len(known) < 14; steps++ {
-			if wait := time.Duration(pick(&d, 0, 0, 1, 9, 60, 600, 3600, -30)) * time.Second; wait != 0 {
-				p.wait(wait)
-			}
-			p.do(p.input(&d, &known))
+	f.Fuzz(playBytes)
+}
+
+// TestRandomRooms does the same with chance for a guide.
+func TestRandomRooms(t *testing.T) {
+	chance := rand.NewChaCha8([32]byte{1})
+	b := make([]byte, 400)
+	for n := range 400 {
+		_, _ = chance.Read(b)
+		t.Run(strconv.Itoa(n), func(t *testing.T) { playBytes(t, b) })
+	}
+}
+
+func playBytes(t *testing.T, b []byte) {
+	d := dice(b)
+	p := newPlay(t).room("a", "b")
+	var known []Event
+	for steps := 0; len(d) > 0 && steps < 60 && p.crowded(known) < maxWrites; steps++ {
+		if wait := time.Duration(pick(&d, 0, 0, 1, 9, 60, 600, 3600, -30)) * time.Second; wait != 0 {
+			p.wait(wait)
 		}
-		p.settleDown()
-	})
+		p.do(p.input(&d, &known))
+	}
+	p.settleDown()
+}
+
+// crowded is the most sticky events of one user: the reference forgets none of them.
+func (p *play) crowded(known []Event) int {
+	of := map[string]int{}
+	most := 0
+	for _, e := range known {
+		if e.Sticky > 0 {
+			of[e.Sender]++
+			most = max(most, of[e.Sender])
+		}
+	}
+	return most
 }
 
 // wait lets time pass, and stops at deadlines half of the way.
@@ -290,6 +316,6 @@ func agree(t *testing.T, v value) {
 			t.Fatalf("%s is null", v)
 		}
 	default:
-		t.Fatal(fmt.Sprintf("%T", want))
+		t.Fatalf("%T", want)
 	}
 }

@@ -68,12 +68,6 @@ func setLevel(to *int64, v value) bool {
 	return ok
 }
 
-// forget goes back to a room without power levels.
-func (p *power) forgetLevels() {
-	p.given, p.events, p.users = false, nil, nil
-	p.usersDefault, p.eventsDefault, p.stateDefault = 0, 0, 0
-}
-
 // readCreate reads m.room.create.
 func (p *power) readCreate(sender string, content []byte) {
 	p.version, p.creators = "1", []string{sender}
