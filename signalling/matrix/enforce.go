@@ -70,9 +70,10 @@ func (v *watch) evict(user string, why member.Reason) {
 			if owner == nil || owner.User != user || owner.Made > until.UnixMilli() {
 				continue
 			}
-			if s.here {
+			if s.here && !s.out {
 				n++
 			}
+			s.out = true
 			v.evictOne(alias, id, c)
 		}
 	}

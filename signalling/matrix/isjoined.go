@@ -107,11 +107,12 @@ func (l *lookup) isJoined(ctx context.Context, room string, who url.Values) (boo
 		method: http.MethodGet, path: "/_matrix/client/unstable/io.element.msc4502/rooms/" + escape(room) + "/is_joined",
 		query: who, into: &answer,
 	})
-	if r, ok := errors.AsType[*Refused](err); ok && (r.Code == "M_UNRECOGNIZED" || r.Status == http.StatusMethodNotAllowed) {
-		l.unknown.Store(time.Now().UnixNano())
+	switch r, refused := errors.AsType[*Refused](err); {
+	case refused && (r.Code == "M_UNRECOGNIZED" || r.Code == "" && r.Status == http.StatusNotFound || r.Status == http.StatusMethodNotAllowed ||
+		r.Status == http.StatusForbidden):
+		l.unknown.Store(time.Now().UnixNano()) // it does not have this, or the registration lacks the scope for it
 		return false, errBlind
-	}
-	if r, ok := errors.AsType[*Refused](err); ok && r.Code == "M_INVALID_PARAM" {
+	case refused && r.Status == http.StatusBadRequest, refused && r.Status == http.StatusNotFound:
 		return false, nil // no id of a room: nobody is in it. To take this for silence would let everybody in.
 	}
 	if err == nil && answer.Joined == nil {

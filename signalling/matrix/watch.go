@@ -51,6 +51,7 @@ type seat struct {
 	grant.Seat
 	inside session.Grant // as the token says
 	here   bool
+	out    bool // was evicted, and is about to go
 }
 
 // sight is how much arrives of what happens in the room.
@@ -266,7 +267,7 @@ func (v *watch) seat(m seated) {
 		s = &seat{}
 		c.seats[m.identity] = s
 	}
-	s.Seat, s.inside = m.seat, m.inside
+	s.Seat, s.inside, s.out = m.seat, m.inside, false
 	v.apply(member.Record{
 		Slot: m.seat.Slot, Identity: m.identity, User: m.seat.User, Device: m.seat.Device, Member: m.seat.Member, Door: m.seat.Door,
 	})
