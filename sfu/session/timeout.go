@@ -43,8 +43,12 @@ func (s *Session) finish(why LeaveReason) {
 // dismiss sends everybody away. Nobody is told of the others' going.
 func (s *Session) dismiss(why LeaveReason) {
 	s.closing = true
+	action := ActionDisconnect
+	if why == ServerShutdown {
+		action = ActionReconnect // the call is not over: a restarted focus, or another, takes them in again
+	}
 	for len(s.order) > 0 {
-		s.farewell(s.order[len(s.order)-1], why, ActionDisconnect)
+		s.farewell(s.order[len(s.order)-1], why, action)
 	}
 	s.notify(SessionFinished, nil, nil, why)
 }
