@@ -119,6 +119,9 @@ func (l *load) watch(ctx context.Context, first counters, last *counters) error 
 	for {
 		select {
 		case <-end.C:
+			if now := l.count(false); now.at-last.at > int64(time.Second)/2 {
+				l.sample(first, *last, now)
+			}
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)

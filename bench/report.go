@@ -93,7 +93,7 @@ func (r *Report) row(m *Metric) (row, bool) {
 		q := sums[0].Median / sums[1].Median
 		out.Ratio = number(q)
 		switch {
-		case m.Better == 0 || q > .95 && q < 1.05:
+		case m.Better == 0 || q > .95 && q < 1.05 || sums[0].Min <= sums[1].Max && sums[1].Min <= sums[0].Max:
 		case (q < 1) == (m.Better < 0):
 			out.Good = "good"
 		default:

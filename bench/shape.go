@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -58,6 +59,7 @@ var ErrShape = errors.New("bench: bad shape")
 
 const (
 	maxParticipants = 20_000
+	mostRate        = 100_000 // per second
 	defaultJoinRate = 20
 	defaultAudio    = 80
 	defaultMessage  = 200
@@ -93,7 +95,7 @@ func NamedShape(name string) (Shape, error) {
 // ReadShape reads a shape from YAML; unknown names are refused.
 func ReadShape(text []byte) (Shape, error) {
 	var s Shape
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField()).Decode(&s); err != nil {
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField()).Decode(&s); err != nil && !errors.Is(err, io.EOF) {
 		return Shape{}, fmt.Errorf("%w: %v", ErrShape, yaml.FormatError(err, false, true))
 	}
 	return s, s.fill()
@@ -113,7 +115,12 @@ func (s *Shape) fill() error {
 	if s.Data.Bytes == 0 {
 		s.Data.Bytes = defaultMessage
 	}
-	if s.Sessions < 0 || s.JoinRate < 0 || s.Churn < 0 || s.LayerChanges < 0 || s.Data.Rate < 0 || s.Data.Bytes < 2*stampLen || s.Data.Bytes > 15_000 {
+	for _, rate := range []float64{s.JoinRate, s.Churn, s.LayerChanges, s.Data.Rate} {
+		if !(rate >= 0 && rate <= mostRate) { // no number at all is neither
+			return fmt.Errorf("%w: rate %g is out of range", ErrShape, rate)
+		}
+	}
+	if s.Sessions < 0 || s.Data.Bytes < 2*stampLen || s.Data.Bytes > 15_000 {
 		return fmt.Errorf("%w: a number is out of range", ErrShape)
 	}
 	total := 0
@@ -158,7 +165,7 @@ func (g *Group) fill() error {
 			return fmt.Errorf("%w: %d layers; there can be %d", ErrShape, len(v.Layers), len(rids))
 		}
 		for _, l := range v.Layers {
-			if l.Bitrate < 1000 || l.Bitrate > 100_000_000 || l.FPS < 1 || l.FPS > 120 || l.Width < 1 || l.Height < 1 || l.Width > 16383 || l.Height > 16383 {
+			if l.Bitrate < 1000 || l.Bitrate > 100_000_000 || !(l.FPS >= 1 && l.FPS <= 120) || l.Width < 1 || l.Height < 1 || l.Width > 16383 || l.Height > 16383 {
 				return fmt.Errorf("%w: layer %+v", ErrShape, l)
 			}
 		}
