@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 
@@ -22,9 +23,12 @@ func (f *focus) openBack(ctx context.Context, rt *router) error {
 	if err != nil {
 		return fmt.Errorf("homeserver: %w", err)
 	}
-	back := matrix.NewProxied(matrix.ProxiedConfig{
+	var back http.Handler = matrix.NewProxied(matrix.ProxiedConfig{
 		Own: c.ServerName, HSToken: c.Registration.HSToken, HeaderOnly: c.ProxyAuth == "header_only", Servers: home, Relay: home,
 	}, f.doors)
+	if c.Registration.Reach() == matrix.Push {
+		back = pushing{back, matrix.NewPushed(c.Registration.HSToken, f.watcher)}
+	}
 	if c.ProxyListen == "" {
 		rt.back = back
 		return nil
@@ -37,6 +41,17 @@ func (f *focus) openBack(ctx context.Context, rt *router) error {
 	f.run(f.newServer(back, nil), l, false)
 	f.log.Info("listening for the homeserver", "address", l.Addr().String())
 	return nil
+}
+
+// pushing takes events too.
+type pushing struct{ doors, events http.Handler }
+
+func (p pushing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if matrix.ServesPushed(r.URL.Path) {
+		p.events.ServeHTTP(w, r)
+		return
+	}
+	p.doors.ServeHTTP(w, r)
 }
 
 // listenBack listens on host:port, or on unix: and a path. A socket that an earlier run left there is replaced.

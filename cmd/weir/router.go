@@ -43,7 +43,7 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.Clone(r.Context())
 	r.URL.Path, r.URL.RawPath = rt.path(r.URL.Path), ""
 	r.RemoteAddr = socket.ClientAddress(r, rt.trusted)
-	if rt.back != nil && matrix.ServesProxied(r.URL.Path) {
+	if rt.back != nil && (matrix.ServesProxied(r.URL.Path) || matrix.ServesPushed(r.URL.Path)) {
 		rt.back.ServeHTTP(w, r) // it takes the headers of those only who prove to be the homeserver
 		return
 	}

@@ -27,6 +27,7 @@ func (f *focus) openWatch(home installation, reg prometheus.Registerer) error {
 	if r := c.Homeserver.Registration; r != nil {
 		token = r.ASToken
 		w.Assert = c.Homeserver.AssertIdentity && r.Reach() != matrix.Ask
+		w.Push = r.Reach() == matrix.Push
 	} else {
 		w.Bot = token != ""
 	}

@@ -131,6 +131,10 @@ func (f *follower) readAs(as string) {
 			}
 		case since == "":
 			f.first(as, r)
+			if f.v.w.cfg.Push {
+				f.listen(as)
+				return
+			}
 		case r.Timeline.Limited:
 			// Events were left out. What they came to is among the news; but a redaction may be missing, so all is read anew.
 			f.v.send(f.measured(r.news()))
@@ -155,6 +159,21 @@ func (f *follower) first(as string, r *syncRoom) {
 	f.v.send(seen{live})
 }
 
+// checkPeriod is how often who is joined is asked for where events are pushed: one that got lost does not stay so.
+const checkPeriod = time.Minute
+
+// listen leaves it to the homeserver to push events, until it answers no more or this user is not in the room any more.
+func (f *follower) listen(as string) {
+	for f.v.stopped.Err() == nil {
+		f.pause(checkPeriod)
+		f.partial = true
+		if f.complete(as); f.partial {
+			f.v.send(seen{blind})
+			return // and read the room again when that can be done
+		}
+	}
+}
+
 // complete tells who is joined, unless that is known. A homeserver that knows a room in part only may keep us waiting.
 func (f *follower) complete(as string) {
 	if !f.partial || !f.enter() {
@@ -171,13 +190,8 @@ func (f *follower) complete(as string) {
 	}
 }
 
-// measured observes how late changes of room membership arrive.
 func (f *follower) measured(b member.Batch) member.Batch {
-	for _, e := range b.Events {
-		if e.Type == typeMember {
-			f.v.w.metrics.lag.Observe(max(0, time.Since(time.UnixMilli(e.Origin)).Seconds()))
-		}
-	}
+	f.v.w.measure(b, time.Now())
 	return b
 }
 

@@ -36,7 +36,7 @@ type WatcherConfig struct {
 	Assert bool
 	// Bot says that Home's token is that of a bot: it sees the rooms that it was invited to.
 	Bot bool
-	// Push says that the homeserver sends events by itself, to Transactions.
+	// Push says that the homeserver sends events by itself, to Pushed.
 	Push bool
 	// URLs are what memberships call this focus: its service URL and its ws URL.
 	URLs []string
