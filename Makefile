@@ -72,7 +72,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 	@for file in $$(grep -rlE '^func Fuzz[A-Z]' --include='*_test.go' cmd sfu signalling web bench e2ee cascade 2>/dev/null); do \
 	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' $$file); do \
 	    echo "== $$(dirname $$file) $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$file); \
 	  done; done
 
 .PHONY: bench
