@@ -149,7 +149,7 @@ func ticks(most float64) []float64 {
 		return []float64{0, 1}
 	}
 	step := math.Pow(10, math.Floor(math.Log10(most)))
-	for _, f := range []float64{.2, .25, .5, 1} {
+	for _, f := range []float64{.2, .25, .5, 1, 2} {
 		if most/(step*f) <= 5 {
 			step *= f
 			break
