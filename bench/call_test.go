@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"weir/sfu"
+	"weir/sfu/media"
 	"weir/sfu/session"
 	"weir/sfu/sfutest"
 )
@@ -196,3 +198,173 @@ func TestHundred(t *testing.T) {
 
 // pass lets time go by: that of the bubble, which takes none of ours.
 func pass(d time.Duration) { time.Sleep(d) } // in a bubble
+
+// TestRoam: a participant whose address changes goes on.
+func TestRoam(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		a := h.bot("a", "hall", BotConfig{Publish: talker(), Subscribe: true, Quality: sfu.High})
+		b := h.bot("b", "hall", BotConfig{Publish: talker(), Subscribe: true, Quality: sfu.High})
+		h.awaitStreams(a, 2)
+		h.awaitStreams(b, 2)
+		time.Sleep(2 * time.Second)
+		if err := h.sockets["a"].Move("10.9.9.9:999"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		for i, s := range h.flow(10*time.Second, a, b) {
+			if s.PacketsIn < 10*110*9/10 {
+				t.Errorf("bot %d after it: %d packets", i, s.PacketsIn)
+			}
+		}
+		a.Leave()
+		b.Leave()
+		h.noSessions()
+		h.close()
+	})
+}
+
+// TestFullReconnect: a server that wants everything anew gets it, and others see the participant again.
+func TestFullReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		a := h.bot("a", "hall", BotConfig{Publish: talker(), Subscribe: true, Quality: sfu.High})
+		b := h.bot("b", "hall", BotConfig{Publish: talker(), Subscribe: true, Quality: sfu.High})
+		h.awaitStreams(a, 2)
+		h.awaitStreams(b, 2)
+		a.Request(session.Simulate{Scenario: session.SimulateFullReconnect})
+		h.awaitStreams(a, 4) // two of the first stay, two of the second
+		h.awaitStreams(b, 4)
+		time.Sleep(3 * time.Second)
+		for i, s := range h.flow(10*time.Second, a, b) {
+			if s.Lost != 0 || s.PacketsIn < 10*110*9/10 {
+				t.Errorf("bot %d after it: %d packets, lost %d", i, s.PacketsIn, s.Lost)
+			}
+			if len(s.Remote) != 2 || s.Resumes != 0 {
+				t.Errorf("bot %d: %d publications of others, %d resumes", i, len(s.Remote), s.Resumes)
+			}
+		}
+		a.Leave()
+		b.Leave()
+		h.noSessions()
+		h.close()
+	})
+}
+
+// TestData: messages come to all others, in order on the reliable channel.
+func TestData(t *testing.T) {
+	for name, dual := range map[string]bool{"one transport": false, "two transports": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t)
+				type message struct {
+					to      *Bot
+					channel session.DataChannel
+				}
+				got := make(chan message, 1000)
+				on := func(b *Bot, c session.DataChannel, _ []byte, _ int64) { got <- message{b, c} }
+				var bots []*Bot
+				for i := range 3 {
+					bots = append(bots, h.bot(fmt.Sprintf("user%d", i), "hall", BotConfig{Subscribe: true, Dual: dual, OnData: on}))
+				}
+				for _, b := range bots {
+					h.await(b, "data channels", func(s *Snapshot) bool { return s.State == Connected && s.DataOpen })
+				}
+				time.Sleep(time.Second)
+				const count = 50
+				for range count {
+					for _, c := range []session.DataChannel{session.Reliable, session.Lossy} {
+						if err := bots[0].SendData(c, []byte("hello")); err != nil {
+							t.Fatal(err)
+						}
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				time.Sleep(time.Second)
+				counts := map[message]int{}
+				for len(got) > 0 {
+					counts[<-got]++
+				}
+				for i, b := range bots {
+					for _, c := range []session.DataChannel{session.Reliable, session.Lossy} {
+						want := count
+						if i == 0 {
+							want = 0 // never back
+						}
+						if n := counts[message{b, c}]; n != want {
+							t.Errorf("bot %d got %d messages on channel %d, want %d", i, n, c, want)
+						}
+					}
+				}
+				for _, b := range bots {
+					b.Leave()
+				}
+				h.noSessions()
+				h.close()
+			})
+		})
+	}
+}
+
+// TestSentAway: a bot that is refused or removed ends, and says why.
+func TestSentAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		a := h.bot("a", "hall", BotConfig{})
+		h.await(a, "connection", connected)
+		second := h.bot("a", "hall", BotConfig{}) // the same identity: the first has to go
+		<-a.Done()
+		if s := a.Snapshot(); s.State != Gone || !errors.Is(s.Err, ErrGone) {
+			t.Errorf("the first of an identity: %s, %v", s.State, s.Err)
+		}
+		h.await(second, "connection", connected)
+		second.Leave()
+
+		stranger := NewBot(BotConfig{URL: hallURL, Token: "nonsense", Dial: h.network.DialStream, Certificate: h.cert,
+			Listen: func() (media.Socket, error) { return h.network.Listen("10.8.0.1:1") }}, h.clock, h.pump)
+		<-stranger.Done()
+		if s := stranger.Snapshot(); !errors.Is(s.Err, ErrRefused) {
+			t.Errorf("a bad token: %v", s.Err)
+		}
+		nobody := NewBot(BotConfig{URL: "ws://10.0.0.9:1", Token: "x", Dial: h.network.DialStream, Certificate: h.cert,
+			Listen: func() (media.Socket, error) { return h.network.Listen("10.8.0.1:2") }}, h.clock, h.pump)
+		<-nobody.Done()
+		if s := nobody.Snapshot(); s.Err == nil {
+			t.Error("no server, and no error")
+		}
+		h.noSessions()
+		h.close()
+	})
+}
+
+// TestClip: the real clip plays over and over; after a keyframe request the next frame is a keyframe.
+func TestClip(t *testing.T) {
+	all, err := Player()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range all[0].Streams {
+		for range 3 {
+			for range 17 { // to somewhere in the middle
+				st.Feed.Frame(false)
+			}
+			if _, key := st.Feed.Frame(true); !key {
+				t.Errorf("%dp: asked for a keyframe, got none", st.Height)
+			}
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		a := h.bot("a", "hall", BotConfig{Publish: all, KeyPassword: "sesame"})
+		b := h.bot("b", "hall", BotConfig{Subscribe: true, KeyPassword: "sesame"})
+		h.awaitStreams(b, 2)
+		time.Sleep(10 * time.Second)
+		if s := b.Snapshot(); s.Lost != 0 || s.Unopened != 0 || s.Opened < 10*(50+15)*9/10 {
+			t.Errorf("lost %d, opened %d, not %d", s.Lost, s.Opened, s.Unopened)
+		}
+		a.Leave()
+		b.Leave()
+		h.noSessions()
+		h.close()
+	})
+}

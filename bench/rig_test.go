@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,9 @@ type hall struct {
 	pump     *Pump
 	cert     *media.Certificate
 	bots     int
+
+	mu      sync.Mutex
+	sockets map[string]*sfutest.Socket // the newest of each identity
 }
 
 const (
@@ -41,7 +45,7 @@ const (
 
 func newHall(t *testing.T) *hall {
 	t.Helper()
-	h := &hall{t: t, network: sfutest.New(11), clock: NewClock()}
+	h := &hall{t: t, network: sfutest.New(11), clock: NewClock(), sockets: map[string]*sfutest.Socket{}}
 	h.pump = NewPump(h.clock)
 	quiet := slog.New(slog.DiscardHandler)
 	udp, err := h.network.Listen(hallMedia)
@@ -97,7 +101,11 @@ func (h *hall) bot(identity, room string, cfg BotConfig) *Bot {
 	cfg.URL, cfg.Token, cfg.Dial, cfg.Certificate, cfg.Seed = hallURL, token, h.network.DialStream, h.cert, uint64(h.bots)
 	cfg.Listen = func() (media.Socket, error) {
 		port++
-		return h.network.Listen(fmt.Sprintf("%s:%d", address, port))
+		s, err := h.network.Listen(fmt.Sprintf("%s:%d", address, port))
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.sockets[identity] = s
+		return s, err
 	}
 	return NewBot(cfg, h.clock, h.pump)
 }
