@@ -3,6 +3,8 @@ package member
 import (
 	"net/netip"
 	"strings"
+
+	"weir/signalling/glob"
 )
 
 // ACL is a room's m.room.server_acl. Nil allows everybody.
@@ -52,7 +54,7 @@ func (a *ACL) Allows(server string) bool {
 	if a.denyLiterals && literal(host) {
 		return false
 	}
-	return !matchesAny(a.deny, host) && matchesAny(a.allow, host)
+	return !glob.Any(a.deny, host) && glob.Any(a.allow, host)
 }
 
 // ServerOf is the server name in a user id.
@@ -81,35 +83,4 @@ func literal(host string) bool {
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Is4()
-}
-
-func matchesAny(globs []string, text string) bool {
-	for _, g := range globs {
-		if glob(g, text) {
-			return true
-		}
-	}
-	return false
-}
-
-// glob knows * (any text) and ? (any one byte). It goes back to the last star only, so it takes at most
-// len(pattern)*len(text) steps.
-func glob(pattern, text string) bool {
-	p, s, star, mark := 0, 0, -1, 0
-	for s < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, s
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[s]):
-			p++
-			s++
-		case star >= 0:
-			mark++
-			p, s = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

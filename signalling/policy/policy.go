@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"weir/signalling/glob"
 )
 
 // Action is what somebody may do. A larger one includes the smaller ones.
@@ -220,37 +222,7 @@ func (t *Table) names(i int, user string) bool {
 
 // matches is true if no pattern is given, or one matches the whole text.
 func matches(globs []string, text string) bool {
-	if len(globs) == 0 {
-		return true
-	}
-	for _, g := range globs {
-		if glob(g, text) {
-			return true
-		}
-	}
-	return false
-}
-
-// glob knows * (any text) and ? (any one byte), as the globs of m.room.server_acl. It backs up to the last star only,
-// so it takes at most len(pattern)*len(text) steps.
-func glob(pattern, text string) bool {
-	p, s, star, mark := 0, 0, -1, 0
-	for s < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, s
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[s]):
-			p++
-			s++
-		case star >= 0:
-			mark++
-			p, s = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return len(globs) == 0 || glob.Any(globs, text)
 }
 
 // guest tells by the localpart: homeservers reserve those of digits only for guests.
