@@ -37,6 +37,8 @@ type BotConfig struct {
 	Listen      func() (media.Socket, error)                                   // nil: a UDP socket
 	Candidate   func(netip.AddrPort) bool                                      // nil: every address may be sent to
 	Certificate *media.Certificate                                             // nil: a new one
+	Keys        Keys                                                           // end-to-end encryption by these; nil: KeyPassword says
+	OnFrame     func(*Received)                                                // each whole frame; on a transport's goroutine; must not call the bot
 	OnData      func(b *Bot, channel session.DataChannel, d []byte, now int64) // on a transport's goroutine
 	Log         *slog.Logger                                                   // nil: silent
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/binary"
+	"maps"
 	"time"
 
 	"weir/sfu"
@@ -48,7 +49,8 @@ type incoming struct {
 	asked     int64 // when a keyframe was asked for
 	givenUp   uint64
 
-	opener opener
+	opener  opener
+	checker *checker // of bots that look at whole frames
 }
 
 func newIncoming(r *negotiate.Receive, s negotiate.Stream) *incoming {
@@ -172,17 +174,22 @@ type StreamSnapshot struct {
 	Frames      uint64
 	Freezes     uint64
 	Frozen      time.Duration
-	Padding     uint64 // packets without payload: probes
-	Opened      uint64 // frames decrypted
-	Unopened    uint64 // frames that no key opened
+	Padding     uint64            // packets without payload: probes
+	Opened      uint64            // frames decrypted
+	Unopened    uint64            // frames that no key opened
+	Refused     map[string]uint64 // of Unopened, by reason; nil: not looked at
 }
 
 func (in *incoming) snapshot() StreamSnapshot {
 	l := in.lost.Snapshot()
-	return StreamSnapshot{
+	s := StreamSnapshot{
 		SSRC: in.ssrc, Kind: in.kind, Publication: in.publication, First: in.first, Packets: in.packets, Bytes: in.bytes,
 		Lost: l.Lost - l.Recovered, Missed: l.Lost, Repaired: in.repaired, Duplicate: l.Duplicate,
 		Frames: in.frames, Freezes: in.freezes, Frozen: time.Duration(in.frozen), Padding: in.padding,
 		Opened: in.opener.opened, Unopened: in.opener.failed,
 	}
+	if in.checker != nil {
+		s.Opened, s.Unopened, s.Refused = in.checker.opened, in.checker.failed, maps.Clone(in.checker.refused)
+	}
+	return s
 }

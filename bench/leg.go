@@ -51,6 +51,8 @@ type leg struct {
 	ring      *keyring.Ring // opens frames; nil: they are not encrypted
 	firsts    [3]int64      // by kind: first packet
 	asked     uint64        // keyframes asked of the server
+	wanted    []uint32      // streams that the bot wants a keyframe of
+	trailer   []byte        // of frames that the focus makes
 }
 
 // nack is a request of the server, answered in Flush.
@@ -93,7 +95,19 @@ func (l *leg) HandleRTP(now int64, b []byte, index sfu.ExtSeq) {
 	if l.firsts[in.kind] == 0 {
 		l.firsts[in.kind] = now
 	}
-	if !in.received(now, seq, p, repaired) || repaired {
+	if !in.received(now, seq, p, repaired) {
+		return
+	}
+	if in.checker != nil {
+		payload := p.Payload()
+		if repaired {
+			payload = payload[2:] // the number of the original (RFC 4588 section 4)
+		} else {
+			in.checker.codec = in.codecs[p.PayloadType]
+		}
+		in.checker.add(in, seq, p.Timestamp, p.Marker, payload)
+	}
+	if repaired {
 		return
 	}
 	if _, missing := in.lost.Deadline(0); missing && !in.troubled {
@@ -170,6 +184,11 @@ func (l *leg) Flush(now int64, out *media.Burst) {
 	}
 	l.nacks = l.nacks[:0]
 	l.buf = l.buf[:0]
+	for _, ssrc := range l.wanted {
+		l.asked++
+		l.buf = appendPLI(l.buf, l.report, ssrc)
+	}
+	l.wanted = l.wanted[:0]
 	if now-l.fedBack >= feedbackEvery && len(l.arrivals.list) > 0 {
 		l.fedBack = now
 		l.buf = l.arrivals.feedback(l.buf, l.report, l.anySSRC())
@@ -258,7 +277,7 @@ func appendNACKs(dst []byte, sender, media uint32, seqs []sfu.Seq) []byte {
 }
 
 // receive makes the streams of a description the ones that are received; what is known stays.
-func (l *leg) receive(receives []negotiate.Receive) {
+func (l *leg) receive(bot *Bot, receives []negotiate.Receive) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	streams, repairs := map[uint32]*incoming{}, map[uint32]*incoming{}
@@ -270,6 +289,9 @@ func (l *leg) receive(receives []negotiate.Receive) {
 			in := l.streams[s.SSRC]
 			if in == nil {
 				in = newIncoming(&receives[i], s)
+				if bot.checks() {
+					in.checker = &checker{bot: bot, leg: l}
+				}
 			}
 			streams[s.SSRC] = in
 			if s.RTX != 0 {

@@ -70,6 +70,7 @@ type outgoing struct {
 	repaired    uint64
 	sealer      *keyring.Sealer
 	ring        *keyring.Ring
+	keys        Keys // instead of ring
 	sealed      []byte
 	scratch     []byte
 	head        []byte
@@ -85,6 +86,9 @@ func (o *outgoing) send(now int64) bool {
 	out.Lock()
 	defer out.Unlock()
 	frame, key := o.stream.Feed.Frame(o.keyframe.Swap(false))
+	if frame == nil {
+		return false
+	}
 	o.frames++
 	if key {
 		o.keyframes++
@@ -99,7 +103,12 @@ func (o *outgoing) send(now int64) bool {
 			frame = o.scratch
 		}
 		var err error
-		if o.sealed, err = o.sealer.Seal(o.sealed[:0], o.ring, o.publication.Codec, frame, timestamp); err != nil {
+		if o.keys != nil {
+			o.sealed, err = o.keys.Seal(o.sealed[:0], o.sealer, o.publication.Codec, frame, timestamp)
+		} else {
+			o.sealed, err = o.sealer.Seal(o.sealed[:0], o.ring, o.publication.Codec, frame, timestamp)
+		}
+		if err != nil {
 			return false
 		}
 		frame = o.sealed
@@ -115,6 +124,10 @@ func (o *outgoing) send(now int64) bool {
 
 // packetise cuts the frame into packets of about equal size.
 func (o *outgoing) packetise(now int64, timestamp uint32, frame []byte, key bool) {
+	if o.publication.AnnexB {
+		o.units(now, timestamp, frame)
+		return
+	}
 	if o.publication.Codec == sfu.H264 {
 		o.packetiseNAL(now, timestamp, frame, key)
 		return

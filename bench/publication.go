@@ -10,7 +10,7 @@ import (
 // Feed gives the frames of one stream. One goroutine asks.
 type Feed interface {
 	// Frame gives the next frame. keyframe says that one was asked for, and whether this is one. The bytes are only read,
-	// and valid until the next call.
+	// and valid until the next call; nil: there is none now.
 	Frame(keyframe bool) ([]byte, bool)
 }
 
@@ -29,6 +29,7 @@ type Publication struct {
 	Codec   sfu.Codec
 	Source  sfu.Source
 	Streams []Stream // lowest first
+	AnnexB  bool     // frames are access units in Annex B; else H.264 frames are a bare slice
 	Stamped bool     // each packet ends in the time it was sent
 	Level   uint8    // audio: -dBov of the level extension; 127 is silence
 }

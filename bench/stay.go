@@ -280,7 +280,7 @@ func (s *stay) placed(t *talk, receives []negotiate.Receive, mids map[string]str
 			receives[i].Publication = sfu.PublicationID(id)
 		}
 	}
-	t.receive(receives)
+	t.receive(s.bot, receives)
 	s.bot.notify()
 }
 
@@ -335,7 +335,9 @@ func (s *stay) newOutgoing(t *talk, p *Publication, st *Stream, send negotiate.S
 	if o.rtx == 0 {
 		o.rtxPT = 0
 	}
-	if s.ring != nil {
+	if s.bot.cfg.Keys != nil {
+		o.keys, o.sealer = s.bot.cfg.Keys, keyring.NewSealer(layer.SSRC, s.random.Uint32())
+	} else if s.ring != nil {
 		o.ring, o.sealer = s.ring, keyring.NewSealer(layer.SSRC, s.random.Uint32())
 	}
 	o.keyframe.Store(true)
@@ -353,7 +355,7 @@ func (s *stay) publish() {
 			continue
 		}
 		s.sids[p.CID] = ""
-		s.bot.request(p.request(s.ring != nil))
+		s.bot.request(p.request(s.ring != nil || s.bot.cfg.Keys != nil))
 	}
 }
 

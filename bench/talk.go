@@ -129,6 +129,11 @@ func (b *Bot) welcome(m session.Welcome) {
 	b.marks.joined.CompareAndSwap(0, b.clock.Now())
 	b.stay.welcomed, b.stay.self = true, m.Self.ID
 	b.attempts = 0
+	for _, t := range b.stay.talks() {
+		t.mu.Lock()
+		t.trailer = m.SIFTrailer
+		t.mu.Unlock()
+	}
 	b.setState(InSession)
 	b.update(m.Others)
 	b.stay.publish()
