@@ -230,6 +230,9 @@ func (l *load) sendData(ctx context.Context) <-chan struct{} {
 	return done
 }
 
+// joinPatience is how long a bot that came in the window may take; one that is younger has not failed yet.
+const joinPatience = 5 * time.Second
+
 // account adds what one bot saw in the window to the run.
 func (l *load) account(m *member, s *Snapshot) {
 	r := &l.run
@@ -255,7 +258,7 @@ func (l *load) account(m *member, s *Snapshot) {
 		}
 	}
 	r.Streams += streams
-	if s.Err != nil || s.Joined == 0 {
+	if s.Err != nil || s.Joined == 0 && l.clock.Now()-s.Began > int64(joinPatience) {
 		r.Failed++
 		if r.FirstErr == "" && s.Err != nil {
 			r.FirstErr = s.Err.Error()
