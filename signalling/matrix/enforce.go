@@ -51,8 +51,8 @@ func (v *watch) do(e member.Effect) {
 // whose connection is being made is not known here yet: it is found void when it arrives.
 func (v *watch) evict(user string, why member.Reason) {
 	until := time.Now()
-	if at, ok := v.leaves[user]; ok && v.room.Standing(user, "").Joined {
-		// It is back already, and was when we heard that it had left: tokens it got since are good.
+	if at, ok := v.leaves[user]; ok && (why == member.NotJoined || v.room.Standing(user, "").Joined) {
+		// It is back already, or may be: tokens it got since are good.
 		until = time.UnixMilli(min(at, until.UnixMilli()))
 	}
 	v.w.withdraw(v.id, user, until)

@@ -187,6 +187,7 @@ func (f *follower) complete(as string) {
 	if err == nil {
 		f.partial = false
 		f.v.send(member.JoinedUsers{Users: users})
+		f.missing(users)
 	}
 }
 
@@ -269,8 +270,27 @@ func (f *follower) pollMembers(as string) bool {
 		return false
 	}
 	f.v.send(member.JoinedUsers{Users: users})
+	f.missing(users)
 	f.v.send(seen{polled})
 	return true
+}
+
+// missing asks about users with a token who are not among the joined: a door saw them in the room, so they came or went
+// just now.
+func (f *follower) missing(joined []string) {
+	reply := make(chan []string, 1)
+	for _, u := range ask(f.v, reply, whoSits{reply}) {
+		if _, found := slices.BinarySearch(joined, u); found {
+			continue
+		}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
+		in, err := f.v.w.look.ask(ctx, f.v.id, u)
+		cancel()
+		if f.count("is_joined", err); err == nil && !in {
+			f.v.send(absent{u, began})
+		}
+	}
 }
 
 // pollSeats asks of each user with a participant or a token whether it is joined, when nobody can read the room for us.
@@ -279,6 +299,7 @@ func (f *follower) pollSeats() {
 	users := ask(f.v, reply, whoSits{reply})
 	var joined []string
 	for _, u := range users {
+		began := time.Now()
 		in, err := f.isJoined(u)
 		if err != nil {
 			if f.failed == 0 {
@@ -290,6 +311,8 @@ func (f *follower) pollSeats() {
 		}
 		if in {
 			joined = append(joined, u)
+		} else {
+			f.v.send(absent{u, began})
 		}
 	}
 	f.failed = 0

@@ -196,6 +196,32 @@ func TestAskOnly(t *testing.T) {
 	})
 }
 
+// Whoever is out before the first look at the room finds no shelter in what a door saw.
+func TestGoneBeforeTheFirstLook(t *testing.T) {
+	for _, assert := range []bool{false, true} {
+		t.Run(fmt.Sprint("assert ", assert), func(t *testing.T) {
+			inBubble(t, func(c *WatcherConfig) { c.Assert = assert }, func(r *rig) {
+				r.hs.Answer("/sync", matrixtest.Answer(http.StatusTooManyRequests, ""))
+				r.join(alice)
+				tok := r.token(ben)
+				r.wantAdmitted(tok, nil)
+				r.arrive(identityOf(ben))
+				r.hs.Ban(room, alice, ben)
+				r.hs.Answer("/sync", nil)
+				r.pass(pollPeriod + time.Second)
+				r.wantHere("alice")
+				r.wantAdmitted(tok, ErrWithdrawn)
+				r.hs.Join(room, ben)
+				r.pass(time.Second)
+				r.wantAdmitted(tok, ErrWithdrawn)
+				r.join(ben)
+				r.pass(time.Minute)
+				r.wantHere("alice ben")
+			})
+		})
+	}
+}
+
 // Synapse before 1.160 has neither MSC4502 nor MSC4222.
 func TestOldHomeserver(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {

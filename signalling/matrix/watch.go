@@ -86,6 +86,11 @@ type (
 	whoSees struct{ reply chan []string }
 	// whoSits asks whose participants and tokens there are.
 	whoSits struct{ reply chan []string }
+	// absent says that the homeserver, asked then, found that a user with a token is not in the room.
+	absent struct {
+		user string
+		at   time.Time
+	}
 	// seen says how much arrives from now on.
 	seen struct{ sight sight }
 	// found are participants that a look into the session found there.
@@ -202,6 +207,8 @@ func (v *watch) handle(m any) {
 		v.finish(m.alias)
 	case found:
 		v.compare(m)
+	case absent:
+		v.notThere(m)
 	case seen:
 		v.setSight(m.sight)
 	case question:
@@ -217,7 +224,6 @@ func (v *watch) handle(m any) {
 
 // apply tells the room, and carries out what follows.
 func (v *watch) apply(in member.Input) {
-	v.news = v.room.Apply(time.Now(), in, v.news[:0])
 	v.leaves = nil
 	switch in := in.(type) {
 	case member.JoinedUsers:
@@ -225,6 +231,20 @@ func (v *watch) apply(in member.Input) {
 	case member.Batch:
 		v.leaves = departures(in)
 	}
+	v.enforce(in)
+}
+
+// notThere has a user's place taken, but for tokens that a door gave after the homeserver was asked.
+func (v *watch) notThere(m absent) {
+	v.leaves = map[string]int64{m.user: m.at.UnixMilli()}
+	v.enforce(member.Event{
+		ID: "$asked", Type: typeMember, Sender: m.user, StateKey: m.user, State: true, Origin: m.at.UnixMilli(),
+		Content: []byte(`{"membership":"unknown"}`),
+	})
+}
+
+func (v *watch) enforce(in member.Input) {
+	v.news = v.room.Apply(time.Now(), in, v.news[:0])
 	for _, e := range v.news {
 		v.do(e)
 	}
