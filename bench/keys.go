@@ -194,3 +194,23 @@ func (b *Bot) AskKeyframe(id sfu.PublicationID) {
 
 // checks says whether the bot looks at whole frames.
 func (b *Bot) checks() bool { return b.cfg.Keys != nil || b.cfg.OnFrame != nil }
+
+// Keyframe reads from a clear frame whether it is a keyframe.
+func Keyframe(c sfu.Codec, f []byte) bool {
+	if len(f) == 0 {
+		return false
+	}
+	switch c {
+	case sfu.VP8: // RFC 6386 section 9.1
+		return f[0]&1 == 0
+	case sfu.VP9: // VP9 bitstream section 6.2, profiles 0 to 2: show_existing_frame and frame_type are 0
+		return f[0]&0x0c == 0
+	case sfu.H264:
+		for unit, rest := nextUnit(f); len(unit) > 0; unit, rest = nextUnit(rest) {
+			if unit[0]&0x1f == 5 {
+				return true
+			}
+		}
+	}
+	return false
+}

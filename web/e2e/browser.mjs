@@ -26,13 +26,21 @@ export async function startBrowser() {
 }
 
 const library = fileURLToPath(new URL("node_modules/livekit-client/dist/livekit-client.umd.js", import.meta.url));
+const worker = fileURLToPath(new URL("node_modules/livekit-client/dist/livekit-client.e2ee.worker.js", import.meta.url));
+const sealed = fileURLToPath(new URL("e2ee-page.js", import.meta.url));
 const helpers = fileURLToPath(new URL("page.js", import.meta.url));
 
 /** Serves the bare page; getUserMedia needs an origin that counts as secure, which loopback does. */
 export async function servePage() {
     const page = `<!doctype html><meta charset="utf-8"><title>bare client</title>
-<style>video { display: inline-block; background: #444 }</style><body><script src="/livekit.js"></script><script src="/page.js"></script>`;
-    const files = { "/livekit.js": await readFile(library), "/page.js": await readFile(helpers), "/": page };
+<style>video { display: inline-block; background: #444 }</style><body><script src="/livekit.js"></script><script src="/page.js"></script><script src="/e2ee-page.js"></script>`;
+    const files = {
+        "/livekit.js": await readFile(library),
+        "/page.js": await readFile(helpers),
+        "/e2ee-page.js": await readFile(sealed),
+        "/worker.js": await readFile(worker),
+        "/": page,
+    };
     const server = createServer((request, response) => {
         const body = files[request.url];
         response.writeHead(body === undefined ? 404 : 200, {
