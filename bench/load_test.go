@@ -21,8 +21,8 @@ import (
 	"weir/signalling/wire"
 )
 
-// startFocus runs a whole focus in this process, on loopback.
-func startFocus(t *testing.T) string {
+// loopbackFocus runs a whole focus in this process, on loopback.
+func loopbackFocus(t *testing.T) string {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	udp, err := media.ListenPlain(netip.MustParseAddrPort("127.0.0.1:0"))
@@ -86,8 +86,8 @@ e2ee: true
 	var lines []string
 	o := Options{Shape: shape, Window: 1100 * time.Millisecond, Seed: 5, Guard: guard, Progress: func(s string) { lines = append(lines, s) }}
 	targets := []Target{
-		{Name: "one", URL: startFocus(t), Key: "devkey", Secret: "secret", PID: os.Getpid()},
-		{Name: "two", URL: startFocus(t), Key: "devkey", Secret: "secret"},
+		{Name: "one", URL: loopbackFocus(t), Key: "devkey", Secret: "secret", PID: os.Getpid()},
+		{Name: "two", URL: loopbackFocus(t), Key: "devkey", Secret: "secret"},
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
@@ -141,7 +141,7 @@ func TestLoadRefuses(t *testing.T) {
 	if _, err := Load(t.Context(), o, Target{URL: "ws://192.0.2.1:7880", Key: "k", Secret: "s"}); !errors.Is(err, ErrRemote) {
 		t.Errorf("off the machine: %v", err)
 	}
-	if _, err := Load(t.Context(), o, Target{URL: startFocus(t), Key: "devkey", Secret: "wrong"}); !errors.Is(err, ErrRefused) {
+	if _, err := Load(t.Context(), o, Target{URL: loopbackFocus(t), Key: "devkey", Secret: "wrong"}); !errors.Is(err, ErrRefused) {
 		t.Errorf("a wrong secret: %v", err)
 	}
 	if _, err := Series(t.Context(), o, []Target{{PID: 1 << 30}}, 1); !errors.Is(err, ErrProcess) {
