@@ -104,7 +104,13 @@ $(BIN)/dendrite: cmd/weir-demo/go.mod cmd/weir-demo/go.sum
 	cd cmd/weir-demo && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/element-hq/dendrite/cmd/dendrite
 
 .PHONY: test
-test: check web nested browser ## everything, installing what the tests need
+test: check system web nested browser ## everything, installing what the tests need
+
+# Tests with whole processes and real time, too slow for make check.
+.PHONY: system
+system:
+	$(GO) vet -tags system ./bench
+	$(GO) test -tags system -run 'TestSeries|TestFocusHoldsNoKey' ./bench
 
 # Modules of their own: the demo, and the Go SDK of LiveKit as a client.
 .PHONY: nested
