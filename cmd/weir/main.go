@@ -55,6 +55,7 @@ type commandLine struct {
 	Advise  adviseCommand  `cmd:"" help:"Print what to write into the configuration of others: homeserver, well-known file, proxy."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
+	Doctor       doctorCommand       `cmd:"" help:"Look for what is wrong: configuration, ports, certificate, homeserver, discovery. Each finding says what to do."`
 	Registration registrationCommand `cmd:"" help:"Make the appservice registration that the homeserver loads."`
 }
 

@@ -147,6 +147,9 @@ func (c Config) Own() []string {
 	return []string{c.ServerName}
 }
 
+// Roots are the certificates that homeservers are trusted by; nil: the system's.
+func (c Config) Roots() (*x509.CertPool, error) { return c.roots() }
+
 // roots are the trusted certificates; nil: the system's.
 func (c Config) roots() (*x509.CertPool, error) {
 	if c.CAFile == "" {
