@@ -114,10 +114,15 @@ for (const mode of [{ name: "v1, single transport", single: true }, { name: "v0,
                 for (const size of [1, 1200, 15_000, 63_979]) {
                     for (const reliable of size > 15_000 ? [true] : [true, false]) {
                         const before = (await other.heard("DataReceived")).length;
-                        await me.eval(([n, r]) => window.lk.room().localParticipant.publishData(window.lk.bytes(n), { reliable: r, topic: "t" }), [size, reliable]);
-                        await until(`${size} bytes from ${from}`, async () => (await other.heard("DataReceived")).length > before);
-                        const got = (await other.heard("DataReceived")).at(-1).what;
-                        assert.deepEqual(got, [from, size, await me.call("checksum", size), "t"]);
+                        const send = () =>
+                            me.eval(([n, r]) => window.lk.room().localParticipant.publishData(window.lk.bytes(n), { reliable: r, topic: "t" }), [size, reliable]);
+                        if (reliable) await send();
+                        // A lossy message may be dropped by a busy machine: the next one is as good.
+                        const got = await until(`${size} bytes from ${from}`, async () => {
+                            if (!reliable) await send();
+                            return (await other.heard("DataReceived")).slice(before).find((e) => e.what[1] === size);
+                        });
+                        assert.deepEqual(got.what, [from, size, await me.call("checksum", size), "t"]);
                     }
                 }
             }
