@@ -337,7 +337,7 @@ func faults() []fault {
 		}), "hs.reach", Fail, "hs2.example.org", "subjectAltName"},
 		{"TLS where there is none", set(func(c *clinic) { c.p.Web = plainHTTP{c.p.Web} }), "hs.reach", Fail, "HTTP response", "internal_url: http://hs.example.org:443"},
 		{"no homeserver there", set(func(c *clinic) { c.home.Always(versions, answer(200, "<html>It works!</html>")) }), "hs.reach", Fail, "It works!", "internal_url"},
-		{"clock ahead", set(func(c *clinic) { c.p.Now = func() time.Time { return time.Now().Add(time.Minute) } }), "host.clock", Fail, "1m0s off", "timedatectl set-ntp true"},
+		{"clock ahead", set(func(c *clinic) { c.p.Now = func() time.Time { return time.Now().Add(time.Hour) } }), "host.clock", Fail, "this one is 1h0m", "timedatectl set-ntp true"},
 		{"no delayed events", set(func(c *clinic) {
 			c.home.Always(versions, answer(200, `{"unstable_features":{"org.matrix.msc4143":true,"org.matrix.msc4354":true,"org.matrix.msc4140":false}}`))
 		}), "hs.versions", Fail, "MSC4140", "max_event_delay_duration: 24h"},
