@@ -222,14 +222,14 @@ export async function openHost({ browser, hostUrl, user, room, mode }) {
             );
         },
 
-        /** Waits until all that is received moves on: the call is alive. */
-        async receives() {
-            const count = async () => (await host.streams()).filter((s) => s.way === "inbound").map((s) => [s.kind, s.kind === "video" ? s.frames : s.packets, s.ssrc]);
+        /** Waits until all that is received moves on: the call is alive. Without `decoded`, to arrive is enough. */
+        async receives({ decoded = true } = {}) {
+            const count = async () => (await host.streams()).filter((s) => s.way === "inbound").map((s) => [s.kind, decoded && s.kind === "video" ? s.frames : s.packets, s.ssrc]);
             const before = new Map((await count()).map(([, n, ssrc]) => [ssrc, n]));
             await until(`media for ${user.id} to move on`, async () => {
                 const moved = new Set((await count()).filter(([, n, ssrc]) => n > (before.get(ssrc) ?? 0) + 3).map(([kind]) => kind));
                 return moved.has("audio") && moved.has("video");
-            });
+            }, 60_000);
         },
 
         /** For a test's failure: what the page said last. */
