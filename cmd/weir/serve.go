@@ -60,6 +60,7 @@ func start(ctx context.Context, c *Config, home installation, log *slog.Logger) 
 	if err := f.openMedia(); err != nil {
 		return f, err
 	}
+	reg.MustRegister(newMediaMetrics(f.endpoint, f.engine, f.sessions))
 	listeners, err := listenAll(ctx, c.BindAddresses, c.Port)
 	if err != nil {
 		return f, err

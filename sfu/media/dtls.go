@@ -104,7 +104,7 @@ func verifyFingerprint(want string) func([][]byte, [][]*x509.Certificate) error 
 const (
 	handshakeLimit  = time.Minute // the far side may trickle its first candidate late
 	flightInterval  = 100 * time.Millisecond
-	dtlsQueue       = 128 // datagrams: a 64 kB message is 55
+	dtlsQueue       = 1024 // datagrams: what the far side may send at once is the window of SCTP, 1 MiB
 	dtlsMTU         = 1200
 	exporterLabel   = "EXTRACTOR-dtls_srtp" // RFC 5764 section 4.2
 	handshakeNobody = "0.0.0.0:0"

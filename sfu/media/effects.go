@@ -55,7 +55,7 @@ func (l *loop) doMedia(eff session.Effect) {
 		}
 	case session.CloseSubscription:
 		if s := l.stays[e.Subscriber]; s != nil {
-			s.closeSubscription(e.Publication)
+			s.closeSubscription(e.Publication, e.Revoked)
 		}
 	case session.Simulated:
 		// All that the media plane would have to act is done by the session.
@@ -224,18 +224,25 @@ func (s *stay) setTarget(e session.SetTarget) {
 	}
 }
 
-func (s *stay) closeSubscription(id sfu.PublicationID) {
+// closeSubscription stops forwarding. One that was revoked goes from the description too: a client with a single
+// transport is asked for an offer, or its application would keep a track that stands still.
+func (s *stay) closeSubscription(id sfu.PublicationID, revoked bool) {
 	if s.subs[id] == nil {
 		return
 	}
 	delete(s.subs, id)
 	s.media.CloseSubscription(id)
+	if revoked && s.down.placed[id] {
+		s.down.again = true
+	}
 	s.down.unwant(id)
 }
 
 // restartICE says where messages go after a resume, and makes a dual participant's subscriber transport start over.
 func (s *stay) restartICE(sink session.Sink) {
 	s.sink = sink
+	// What a lost connection was asked for may never have arrived; the answer to the offer that follows asks again.
+	clear(s.down.asked)
 	if s.dual() && s.down.transport.Started() {
 		s.offer(time.Now(), true)
 	}

@@ -145,10 +145,13 @@ func (f *Focus) Close(reason session.LeaveReason) {
 }
 
 // Empty reports whether no session is open.
-func (f *Focus) Empty() bool {
+func (f *Focus) Empty() bool { return f.Count() == 0 }
+
+// Count is how many sessions are open.
+func (f *Focus) Count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.loops) == 0
+	return len(f.loops)
 }
 
 func (f *Focus) loop(id sfu.SessionID) *loop {

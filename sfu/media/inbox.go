@@ -6,8 +6,13 @@ import (
 	"weir/sfu/session"
 )
 
-// maxInbox bounds the events that wait for a session; far above what a live session leaves waiting.
-const maxInbox = 1 << 14
+const (
+	// maxInbox bounds the events that wait for a session; far above what a live session leaves waiting.
+	maxInbox = 1 << 14
+	// crowdedData bytes of data messages, or a quarter of the room, and no more data is taken: it may not crowd out what
+	// participants ask, nor fill the memory.
+	crowdedData = 512 << 10
+)
 
 // item is one thing for a session's loop to do. reply, if there is one, has room for the answer.
 type item struct {
@@ -20,6 +25,7 @@ type item struct {
 type inbox struct {
 	mu     sync.Mutex
 	items  []item
+	data   int // bytes of data messages in items
 	closed bool
 	wake   chan struct{} // has a token if items is not empty
 }
@@ -43,12 +49,21 @@ func (b *inbox) put(it item) error {
 func (b *inbox) offer(it item) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || len(b.items) >= maxInbox/4 {
+	if b.closed || b.isCrowded() {
 		return false
 	}
 	b.add(it)
 	return true
 }
+
+// crowded says that the loop is behind with data.
+func (b *inbox) crowded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.closed && b.isCrowded()
+}
+
+func (b *inbox) isCrowded() bool { return len(b.items) >= maxInbox/4 || b.data >= crowdedData }
 
 // insist takes an item even when the queue is full.
 func (b *inbox) insist(it item) {
@@ -61,6 +76,9 @@ func (b *inbox) insist(it item) {
 
 func (b *inbox) add(it item) {
 	b.items = append(b.items, it)
+	if d, ok := it.event.(session.DataArrived); ok {
+		b.data += len(d.Payload)
+	}
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -72,7 +90,7 @@ func (b *inbox) take(spare []item) []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	taken := b.items
-	b.items = spare[:0]
+	b.items, b.data = spare[:0], 0
 	return taken
 }
 

@@ -8,12 +8,13 @@ import (
 	"weir/sfu/session"
 )
 
-// loop owns one session: it takes events from the inbox, and does the effects. All fields but inbox belong to its goroutine.
+// loop owns one session: it takes events from the inbox, and does the effects. All fields but inbox and gate belong to its goroutine.
 type loop struct {
 	focus   *Focus
 	id      sfu.SessionID
 	session *session.Session
 	inbox   *inbox
+	gate    *gate
 
 	stays    map[sfu.ParticipantID]*stay
 	pubs     map[sfu.PublicationID]published
@@ -31,8 +32,9 @@ type published struct {
 }
 
 func newLoop(f *Focus, id sfu.SessionID, s *session.Session) *loop {
+	in := newInbox()
 	return &loop{
-		focus: f, id: id, session: s, inbox: newInbox(),
+		focus: f, id: id, session: s, inbox: in, gate: newGate(in),
 		stays: map[sfu.ParticipantID]*stay{}, pubs: map[sfu.PublicationID]published{},
 	}
 }

@@ -129,9 +129,13 @@ func (l *Leg) pair(s *section, st *stream, rtx uint32) {
 
 // park drops an origin but remembers its place.
 func (l *Leg) park(ssrc uint32, rt origin) {
-	if len(l.parked) < maxSSRCs {
-		l.parked[ssrc] = parking{mid: rt.section.receive.Mid, spatial: rt.stream.spatial, rtx: rt.rtx}
+	if len(l.parked) >= maxSSRCs {
+		for any := range l.parked { // mostly of sections that have new SSRCs by now
+			delete(l.parked, any)
+			break
+		}
 	}
+	l.parked[ssrc] = parking{mid: rt.section.receive.Mid, spatial: rt.stream.spatial, rtx: rt.rtx}
 	l.dropOrigin(ssrc)
 }
 

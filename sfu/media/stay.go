@@ -100,13 +100,14 @@ func (s *stay) transportEvent(t session.Target, sends bool, ev TransportEvent) {
 			in.insist(item{event: session.DataOpen{ID: s.id, Channel: ev.Channel}})
 		}
 	case DataReceived:
-		s.dataReceived(ev)
+		s.dataReceived(ev, s.of(t).transport.ctx.Done())
 	case DataOverflow:
 		in.insist(item{event: session.NegotiationFailed{ID: s.id, Err: "the client does not read its reliable data"}})
 	}
 }
 
-func (s *stay) dataReceived(ev DataReceived) {
+// dataReceived hands a message to the session, a reliable one when there is room for it; done ends the wait.
+func (s *stay) dataReceived(ev DataReceived, done <-chan struct{}) {
 	payload := ev.Payload
 	if ev.Label != "" {
 		if s.loop.focus.cfg.WrapRaw == nil {
@@ -117,7 +118,10 @@ func (s *stay) dataReceived(ev DataReceived) {
 	it := item{event: session.DataArrived{ID: s.id, Channel: ev.Channel, Payload: payload}}
 	if ev.Channel != session.Reliable {
 		s.loop.inbox.offer(it)
-	} else if s.loop.inbox.put(it) == ErrBusy {
+		return
+	}
+	s.loop.gate.wait(done)
+	if s.loop.inbox.put(it) == ErrBusy {
 		// A reliable message may not be lost in silence: the sender starts over.
 		s.loop.inbox.insist(item{event: session.NegotiationFailed{ID: s.id, Err: "the session does not keep up with reliable data"}})
 	}
@@ -142,10 +146,14 @@ func (s *stay) dual() bool { return s.up != s.down }
 func (s *stay) sendData(c session.DataChannel, payload []byte) {
 	// An error is a closed or jammed channel; the transport tells of a jam by an event.
 	_ = s.down.transport.SendData(c, payload)
+	if c == session.Reliable {
+		s.loop.gate.sent(time.Now(), &s.down.transport.data)
+	}
 }
 
 func (s *stay) close() {
 	s.media.Close()
+	s.loop.gate.forget(&s.down.transport.data)
 	for _, g := range s.negotiations() {
 		g.transport.Close()
 	}

@@ -11,6 +11,7 @@ import (
 const (
 	pendingPatience = 30 * time.Second // without media, then a pending publication may be released for another
 	maxLayers       = 3                // spatial layers of one codec
+	maxDeclared     = 16               // layers that are read of an announcement; a quality counts once
 	maxCodecs       = 4                // per publication: primary and backups
 	maxFeatures     = 16
 	successTold     = 15 // lowest protocol that is told of a request's success
@@ -39,6 +40,7 @@ func (p *participant) knowsResponses() bool {
 
 // addTrack announces a publication (livekit.md section 6, request 4).
 func (s *Session) addTrack(p *participant, r AddTrack) {
+	r.Codecs, r.Layers = r.Codecs[:min(len(r.Codecs), maxCodecs)], r.Layers[:min(len(r.Layers), maxDeclared)]
 	switch {
 	case !p.grant.mayPublish(r.Source) && r.Publication == "", !p.grant.Publish:
 		s.refuse(p, NotAllowed, "no permission to publish this source", r)
@@ -80,6 +82,11 @@ func (s *Session) queue(p *participant, r AddTrack) {
 	if n >= maxQueued || len(p.queued) >= maxPending*maxQueued {
 		s.refuse(p, LimitExceeded, "too many tracks with this cid", r)
 		return
+	}
+	r.Codecs, r.Layers = slices.Clone(r.Codecs), slices.Clone(r.Layers) // not the rest of a long list
+	for i := range r.Codecs {
+		c := &r.Codecs[i]
+		c.Layers = slices.Clone(c.Layers[:min(len(c.Layers), maxDeclared)])
 	}
 	p.queued = append(p.queued, r)
 	s.refuse(p, Queued, "track id in use", r)

@@ -132,7 +132,7 @@ func (s *Session) subscribeData(p *participant, r SubscribeData) {
 			continue
 		}
 		if sub == nil {
-			if !u.On && t == nil || len(p.dataSubs) >= maxDataIntents+len(s.dataTracks) {
+			if t == nil && (!u.On || len(u.Publication) > maxID) || len(p.dataSubs) >= maxDataIntents+len(s.dataTracks) {
 				continue
 			}
 			sub = &dataSubscription{id: u.Publication, by: p, track: t}

@@ -94,10 +94,12 @@ type (
 		Paused      bool
 	}
 
-	// CloseSubscription takes it off the transport.
+	// CloseSubscription takes it off the transport. Revoked: the subscriber still wants it and has to see it go, while
+	// one that gave it up itself, or hears that the publication ended, needs no description for that.
 	CloseSubscription struct {
 		Subscriber  sfu.ParticipantID
 		Publication sfu.PublicationID
+		Revoked     bool
 	}
 
 	// RequestKeyframe asks a publisher for one, subject to the throttle.

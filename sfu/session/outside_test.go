@@ -53,7 +53,7 @@ func TestUpdateParticipant(t *testing.T) {
 	sc.has("data tracks end", UpdateParticipant{Identity: "ann", Grant: &g}, "ann ← DataUnpublished{{pos 1 pos 0 []}}", "bob ← handles ")
 	deaf := everything
 	deaf.Subscribe = false
-	sc.has("bob may not receive", UpdateParticipant{Identity: "bob", Grant: &deaf}, "PA_bob x mic")
+	sc.has("bob may not receive", UpdateParticipant{Identity: "bob", Grant: &deaf}, "PA_bob x mic revoked")
 	sc.run("nor ask", ask("bob", subscribe(true, sc.id("mic"))))
 	sc.has("until he may again", UpdateParticipant{Identity: "bob", Grant: &everything}, "PA_bob > mic {7 7}")
 	name, long := "Ann", strings.Repeat("x", maxName+1)
@@ -71,7 +71,7 @@ func TestHideAndShow(t *testing.T) {
 	sc.wait(time.Minute)
 	g := everything
 	g.Hidden = true
-	sc.has("hidden", UpdateParticipant{Identity: "ann", Grant: &g}, "bob ← update [PA_ann gone]", "PA_bob x mic")
+	sc.has("hidden", UpdateParticipant{Identity: "ann", Grant: &g}, "bob ← update [PA_ann gone]", "PA_bob x mic revoked")
 	sc.hasNot("unseen", ask("ann", Mute{sc.id("mic"), true}), "bob")
 	g.Hidden = false
 	sc.has("shown", UpdateParticipant{Identity: "ann", Grant: &g}, "PA_bob > mic {7 7}", "bob ← update [PA_ann active mic(muted)]")

@@ -73,7 +73,7 @@ func TestResumeRepeatsWhatWasLost(t *testing.T) {
 	sc.subscribed("bob")
 	sc.wait(time.Minute)
 	sc.quiet(ConnectionLost{Sink: wire("ann"), ID: "PA_ann"})
-	sc.run("a permission goes while ann is away", ask("bob", Permission{}), "PA_ann x mic")
+	sc.run("a permission goes while ann is away", ask("bob", Permission{}), "PA_ann x mic revoked")
 	grant := everything
 	grant.Metrics = true
 	sc.quiet(UpdateParticipant{Identity: "ann", Grant: &grant})

@@ -279,6 +279,9 @@ func show(e Effect) string {
 	case SetTarget:
 		return fmt.Sprintf("%s = %s %v%s", e.Subscriber, e.Publication, e.Target, paused(e.Paused))
 	case CloseSubscription:
+		if e.Revoked {
+			return fmt.Sprintf("%s x %s revoked", e.Subscriber, e.Publication)
+		}
 		return fmt.Sprintf("%s x %s", e.Subscriber, e.Publication)
 	case RequestKeyframe:
 		return fmt.Sprintf("keyframe %s", e.Publication)

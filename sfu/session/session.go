@@ -13,6 +13,7 @@ const (
 	maxMetadata     = 512 << 10 // bytes
 	maxAttributes   = 64 << 10  // bytes of keys and values
 	maxName         = 256       // bytes
+	maxID           = 64        // bytes of an identifier that a participant names: ours are shorter
 	maxPending      = 20        // announced publications without media, per participant
 	maxQueued       = 3         // announcements waiting behind one client track id
 	maxPublications = 128       // per participant: each costs a row in every update of it

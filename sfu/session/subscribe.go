@@ -54,7 +54,7 @@ func (s *Session) subscription(p *participant, id sfu.PublicationID) *subscripti
 		return nil
 	}
 	if pub == nil {
-		if p.intents >= maxIntents {
+		if p.intents >= maxIntents || len(id) > maxID {
 			return nil
 		}
 		p.intents++
@@ -217,7 +217,7 @@ func (s *Session) shut(sub *subscription) {
 	}
 	s.contribute(sub)
 	if p.state != Disconnected && !s.closing {
-		s.do(CloseSubscription{Subscriber: p.id, Publication: pub.id})
+		s.do(CloseSubscription{Subscriber: p.id, Publication: pub.id, Revoked: sub.on && pub.published})
 	}
 	s.unfollow(p, pub.owner)
 }

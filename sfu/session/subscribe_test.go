@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,12 @@ func TestSubscribeIntent(t *testing.T) {
 	for i := range maxIntents {
 		sc.quiet(ask("bob", subscribe(true, sfu.PublicationID(fmt.Sprint("TR_", i)))))
 	}
+	long := sfu.PublicationID(strings.Repeat("T", maxID+1))
+	sc.run("no room for long ids", ask("ann", subscribe(true, long)), fmt.Sprintf("ann ← SubscriptionFailed{%s false}", long))
+	sc.quiet(ask("ann", SubscribeData{Updates: []DataSubscription{{Publication: long, On: true}}}))
+	if n := len(sc.s.byID["PA_ann"].dataSubs); n != 0 {
+		t.Errorf("%d data wishes are kept for a long id", n)
+	}
 	sc.run("wishes are bounded", ask("bob", subscribe(true, "TR_more")), "bob ← SubscriptionFailed{TR_more false}")
 }
 
@@ -79,15 +86,15 @@ func TestSubscriptionFails(t *testing.T) {
 	sc.publishes("ann", microphone("mic"))
 	mic := sc.id("mic")
 	refused := SubscriptionRefused{Subscriber: "PA_bob", Publication: mic}
-	sc.run("refused", refused, "PA_bob x mic")
+	sc.run("refused", refused, "PA_bob x mic revoked")
 	sc.waits("tried again", retryPeriod, "PA_bob > mic {7 7}")
 	sc.wait(subscribeLimit - retryPeriod - time.Millisecond)
-	sc.run("and again", refused, "PA_bob x mic")
+	sc.run("and again", refused, "PA_bob x mic revoked")
 	sc.waits("and again", retryPeriod, "PA_bob > mic {7 7}")
-	sc.run("until it is late", refused, "PA_bob x mic", "bob ← SubscriptionFailed{mic false}")
+	sc.run("until it is late", refused, "PA_bob x mic revoked", "bob ← SubscriptionFailed{mic false}")
 	sc.run("asked for anew", ask("bob", subscribe(true, mic)), "PA_bob > mic {7 7}")
 	sc.run("an unknown codec is final", SubscriptionRefused{Subscriber: "PA_bob", Publication: mic, Unsupported: true},
-		"PA_bob x mic", "bob ← SubscriptionFailed{mic true}")
+		"PA_bob x mic revoked", "bob ← SubscriptionFailed{mic true}")
 	sc.quiet(ask("bob", subscribe(true, mic)))
 	if got := sc.wait(subscribeLimit); !contains(got, "bob ← SubscriptionFailed{mic false}") {
 		t.Errorf("never bound: %v", got)
@@ -109,7 +116,7 @@ func TestPermission(t *testing.T) {
 	sc.run("bob may hear, cas all", ask("ann", Permission{Tracks: []TrackPermission{
 		{Identity: "bob", Publications: []sfu.PublicationID{mic}}, {Participant: "PA_cas", All: true},
 	}}),
-		"bob ← PermissionUpdate{PA_ann cam false}", "PA_bob x cam")
+		"bob ← PermissionUpdate{PA_ann cam false}", "PA_bob x cam revoked")
 	sc.run("asking does not help", ask("bob", subscribe(true, cam)))
 	sc.run("a new one is denied too", ask("ann", microphone("two")), "ann ← published two audio/opus")
 	sc.has("bob hears of it", sc.bound("ann", microphone("two")),

@@ -128,6 +128,15 @@ for (const mode of [{ name: "v1, single transport", single: true }, { name: "v0,
             }
         });
 
+        test("what a publisher forbids goes away, and comes back", async () => {
+            const permit = (all) => alice.eval((a) => window.lk.room().localParticipant.setTrackSubscriptionPermissions(a), all);
+            const holds = () => bob.eval(() => [...window.lk.room().getParticipantByIdentity("alice").trackPublications.values()].filter((p) => p.track).length);
+            await permit(false);
+            await until("bob to lose alice's tracks", async () => (await holds()) === 0, 5000);
+            await permit(true);
+            await rising(bob, "alice", "camera", "frames", 5);
+        });
+
         test("a cut WebSocket resumes without a new track", async () => {
             const wire = await relay(focus.port);
             const carol = await join("carol", room, { single: mode.single, publish: true }, wire.ws);
