@@ -137,9 +137,11 @@ for (const mode of [{ name: "v1, single transport", single: true }, { name: "v0,
             await rising(bob, "alice", "camera", "frames", 5);
         });
 
-        test("a cut WebSocket resumes without a new track", async () => {
+        test("a cut WebSocket resumes without a new track", async (t) => {
             const wire = await relay(focus.port);
+            t.after(() => wire.close());
             const carol = await join("carol", room, { single: mode.single, publish: true }, wire.ws);
+            t.after(() => carol.close());
             await rising(carol, "alice", "camera", "frames", 5);
             await rising(bob, "carol", "camera", "frames", 5);
             const track = await carol.call("received", "alice", "camera");
@@ -152,8 +154,6 @@ for (const mode of [{ name: "v1, single transport", single: true }, { name: "v0,
             const later = await carol.call("received", "alice", "camera");
             assert.deepEqual([later.id, later.ssrc], [track.id, track.ssrc]);
             assert.equal((await bob.heard("TrackSubscribed")).length, subscribed);
-            await carol.close();
-            wire.close();
         });
 
         test("the same identity again evicts the older", async () => {

@@ -32,7 +32,12 @@ async function join(url, token, { single = true, publish = false, codec = "vp8",
         element.style.height = "360px";
         document.body.append(element);
     });
-    room.on(RoomEvent.TrackUnsubscribed, (track) => track.detach().forEach((e) => e.remove()));
+    room.on(RoomEvent.TrackUnsubscribed, (track, publication, participant) => {
+        note("TrackUnsubscribed", participant.identity, publication.source);
+        track.detach();
+        // A track that ended with its media section has let go of its element already: left behind, it would push others out of view.
+        document.getElementById(`${participant.identity}-${publication.source}`)?.remove();
+    });
     room.on(RoomEvent.DataReceived, (payload, participant, kind, topic) =>
         note("DataReceived", participant?.identity, payload.length, payload.reduce((a, b) => (a * 31 + b) >>> 0, 0), topic),
     );
