@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -20,12 +21,14 @@ import (
 // batchedSocket moves many datagrams with one system call: recvmmsg with UDP_GRO in, sendmmsg with UDP_SEGMENT out. What
 // the kernel refuses to merge goes one by one. It allocates nothing after it is made.
 type batchedSocket struct {
-	conn  *net.UDPConn
-	raw   syscall.RawConn
-	local netip.AddrPort
-	v6    bool // AF_INET6, IPv4 in mapped addresses
-	count socketCounters
-	in    receiver // of the one reader
+	fd     int // closed by Close only, when nobody reads or writes any more
+	input  *os.File
+	ready  syscall.RawConn // of input
+	closed atomic.Bool
+	local  netip.AddrPort
+	v6     bool // AF_INET6, IPv4 in mapped addresses
+	count  socketCounters
+	in     receiver // of the one reader
 
 	sending sync.Mutex
 	out     sender // guarded by sending
@@ -108,19 +111,60 @@ func listenBatched(addr netip.AddrPort, batch int, log *slog.Logger) (*batchedSo
 	if err != nil {
 		return nil, fmt.Errorf("media socket: %w", err)
 	}
-	s.conn = pc.(*net.UDPConn)
-	s.local = s.conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	if s.raw, err = s.conn.SyscallConn(); err != nil {
-		_ = s.conn.Close()
+	s.local = pc.LocalAddr().(*net.UDPAddr).AddrPort()
+	if err := s.adopt(pc.(*net.UDPConn)); err != nil {
 		return nil, fmt.Errorf("media socket: %w", err)
 	}
-	s.in.init(batch)
+	s.in.init(s.fd, batch)
 	s.out.init(s)
-	if err := s.probe(); err != nil {
-		_ = s.conn.Close()
-		return nil, err
+	if _, errno := recvmmsg(uintptr(s.fd), nil); errno == unix.ENOSYS || errno == unix.EPERM { // the kernel, or what filters its calls
+		_ = s.Close()
+		return nil, errNoBatches
 	}
 	return s, nil
+}
+
+// adopt takes the socket away from Go's poller, which would wake up whenever a datagram leaves the send buffer: on
+// loopback for each one that a receiver takes. It watches an epoll instance instead, which looks at input only.
+func (s *batchedSocket) adopt(c *net.UDPConn) error {
+	defer func() { _ = c.Close() }()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var derr error
+	if err := raw.Control(func(fd uintptr) { s.fd, derr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return err
+	}
+	if derr != nil {
+		return os.NewSyscallError("fcntl", derr)
+	}
+	watch, err := watchInput(s.fd)
+	if err != nil {
+		_ = unix.Close(s.fd)
+		return err
+	}
+	s.input = os.NewFile(uintptr(watch), "media socket")
+	if s.ready, err = s.input.SyscallConn(); err != nil {
+		_ = s.Close()
+	}
+	return err
+}
+
+// watchInput makes an epoll instance that is readable when fd is.
+func watchInput(fd int) (int, error) {
+	watch, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return 0, os.NewSyscallError("epoll_create1", err)
+	}
+	if err = unix.EpollCtl(watch, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err == nil {
+		err = unix.SetNonblock(watch, true) // or os.NewFile would not have it watched
+	}
+	if err != nil {
+		_ = unix.Close(watch)
+		return 0, fmt.Errorf("watching input: %w", err)
+	}
+	return watch, nil
 }
 
 // configure sets the options that have to stand before bind.
@@ -144,31 +188,17 @@ func (s *batchedSocket) configure(fd int) error {
 	return nil
 }
 
-// probe finds out whether the kernel, or what filters its calls, knows recvmmsg.
-func (s *batchedSocket) probe() error {
-	var errno unix.Errno
-	if err := s.raw.Control(func(fd uintptr) { _, errno = recvmmsg(fd, nil) }); err != nil {
-		return fmt.Errorf("media socket: %w", err)
-	}
-	if errno == unix.ENOSYS || errno == unix.EPERM {
-		return errNoBatches
-	}
-	return nil
-}
-
 // buffers are the sizes that the kernel gave; it tells the double, for its own overhead.
 func (s *batchedSocket) buffers() (receive, send int) {
-	_ = s.raw.Control(func(fd uintptr) {
-		receive, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
-		send, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
-	})
+	receive, _ = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	send, _ = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
 	return receive / 2, send / 2
 }
 
 func (s *batchedSocket) ReadBatch(ms []Message) (int, error) {
 	for {
-		if err := s.raw.Read(s.in.call); err != nil {
-			return 0, fmt.Errorf("media socket: %w", err)
+		if err := s.ready.Read(s.in.call); err != nil {
+			return 0, s.ended(err)
 		}
 		if s.in.errno == 0 {
 			return s.in.take(ms), nil
@@ -180,21 +210,46 @@ func (s *batchedSocket) ReadBatch(ms []Message) (int, error) {
 func (s *batchedSocket) WriteBatch(ms []Message) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	for len(ms) > 0 {
+	for len(ms) > 0 && !s.closed.Load() {
 		n := min(len(ms), burstMessages)
 		s.out.load(ms[:n])
-		if err := s.raw.Write(s.out.call); err != nil {
-			s.out.clear(n)
-			return fmt.Errorf("media socket: %w", err)
+		for !s.out.transmit(uintptr(s.fd)) && !s.closed.Load() {
+			s.awaitRoom()
 		}
 		s.out.clear(n)
 		ms = ms[n:]
 	}
+	if s.closed.Load() {
+		return s.ended(net.ErrClosed)
+	}
 	return nil
+}
+
+// roomPatience is how long a writer waits for room before it looks whether the socket was closed, in ms.
+const roomPatience = 50
+
+// awaitRoom waits until the send buffer has room.
+func (s *batchedSocket) awaitRoom() {
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, roomPatience)
+}
+
+func (s *batchedSocket) ended(err error) error {
+	if s.closed.Load() {
+		err = net.ErrClosed
+	}
+	return fmt.Errorf("media socket: %w", err)
 }
 
 func (s *batchedSocket) LocalAddr() netip.AddrPort { return s.local }
 
-func (s *batchedSocket) Close() error { return s.conn.Close() }
+func (s *batchedSocket) Close() error {
+	if s.closed.Swap(true) {
+		return s.ended(net.ErrClosed)
+	}
+	err := s.input.Close() // returns when no reader is inside
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return errors.Join(err, os.NewSyscallError("close", unix.Close(s.fd)))
+}
 
 func (s *batchedSocket) counters() *socketCounters { return &s.count }
