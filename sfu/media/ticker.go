@@ -36,8 +36,14 @@ func (e *Engine) tick(out *Burst) {
 		}
 		last = e.now()
 		next := e.pass(last, out)
-		timer.Reset(max(time.Duration(next-last), passSpacing))
+		timer.Reset(time.Duration(slot(next, last) - last))
 	}
+}
+
+// slot moves a deadline on to a multiple of the tick period: the legs of a large call are looked at together, and the
+// process wakes up once for all that are due about then.
+func slot(next, now int64) int64 {
+	return (max(next, now+int64(passSpacing)) + int64(tickPeriod) - 1) / int64(tickPeriod) * int64(tickPeriod)
 }
 
 // pass ticks the legs that are due or were woken, and returns when the next one is due.
