@@ -10,7 +10,7 @@ import (
 type Config struct {
 	// PingTimeout ends a connection that was silent for so long; it is what the join response tells the client.
 	PingTimeout time.Duration // 15 s
-	// PingPeriod is how often a WebSocket ping goes out; its pong counts against the timeout, for clients that send no pings.
+	// PingPeriod of silence makes a WebSocket ping go out; its pong counts against the timeout, for clients that send no pings.
 	PingPeriod time.Duration // 10 s
 	// OpenTimeout is how long the session may take for its first answer. Clients wait 5 s for it.
 	OpenTimeout time.Duration // 4 s

@@ -170,8 +170,10 @@ func (m *Machine) tick(now time.Time, out []Effect) []Effect {
 		return m.lose(Silent, out)
 	}
 	if !now.Before(m.nextPing) {
-		m.nextPing = now.Add(m.cfg.PingPeriod)
-		out = append(out, Ping{})
+		if m.nextPing = m.heard.Add(m.cfg.PingPeriod); !now.Before(m.nextPing) { // clients that ping by themselves need none
+			m.nextPing = now.Add(m.cfg.PingPeriod)
+			out = append(out, Ping{})
+		}
 	}
 	if m.stage == open && !now.Before(m.nextFresh) {
 		out = m.refresh(now, out)

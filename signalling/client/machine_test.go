@@ -192,7 +192,7 @@ func TestScripts(t *testing.T) {
 			step{1, Refused{errors.New("busy")}, "post ConnectionLost, close behind"})},
 		"tokens are refreshed every five minutes": {script: after(
 			step{5*time.Minute - 1, Alive{}, ""},
-			step{5 * time.Minute, Tick{}, "ping, write token"},
+			step{5 * time.Minute, Tick{}, "write token"},
 			step{5*time.Minute + 1, Tick{}, ""},
 		)},
 		"and when the grant changes": {script: after(step{time.Second, changed, "write token"})},
@@ -203,6 +203,12 @@ func TestScripts(t *testing.T) {
 			step{10 * time.Second, Tick{}, "ping"},
 			step{15*time.Second - 1, Tick{}, ""},
 			step{15 * time.Second, Tick{}, "post ConnectionLost, close silent"},
+		)},
+		"who was heard of lately is not pinged": {script: after(
+			step{9 * time.Second, ping(t, true), "write pong"},
+			step{10 * time.Second, Tick{}, ""},
+			step{19*time.Second - 1, Tick{}, ""},
+			step{19 * time.Second, Tick{}, "ping"},
 		)},
 		"a pong is no silence": {script: after(
 			step{10 * time.Second, Tick{}, "ping"},
