@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"weir/signalling/socket"
 )
 
 // listenAll listens on every address, on one port. IPv6 may be missing on a machine where another address works.
@@ -52,7 +54,11 @@ func listenAll(ctx context.Context, addrs []netip.Addr, port int) (all []net.Lis
 
 func listen(ctx context.Context, a netip.Addr, port int) (net.Listener, error) {
 	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", net.JoinHostPort(a.String(), strconv.Itoa(port)))
+	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(a.String(), strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
+	}
+	return socket.Quiet(l), nil
 }
 
 // announced are the addresses that clients are told: what is configured, else this machine's own.
