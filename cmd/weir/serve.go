@@ -38,8 +38,9 @@ type focus struct {
 	engine     *media.Engine
 	sessions   *media.Focus
 	signalling *socket.Server
-	doors      *matrix.Doors   // nil: no homeserver
-	watcher    *matrix.Watcher // nil: no homeserver
+	doors      *matrix.Doors      // nil: no homeserver
+	watcher    *matrix.Watcher    // nil: no homeserver
+	leaves     *matrix.Delegation // nil: leaves are not taken over
 	servers    []*http.Server
 	failed     chan error // a listener ended by itself
 	beat       atomic.Int64
@@ -131,6 +132,9 @@ func (f *focus) openMedia() error {
 			if f.watcher != nil {
 				f.watcher.Notice(n)
 			}
+			if f.leaves != nil {
+				f.leaves.Notice(n)
+			}
 		},
 		Replied: func(id sfu.SessionID, r session.RPCReplied) { f.signalling.Replied(id, r) },
 	}, f.endpoint, f.engine, f.log)
@@ -196,6 +200,9 @@ func (f *focus) route(home installation, reg prometheus.Registerer) (*router, er
 	}
 	if f.watcher.Level() > 0 {
 		doors.Rooms, doors.Seats = f.watcher, f.watcher
+	}
+	if f.leaves != nil {
+		doors.Leaves = f.leaves
 	}
 	f.doors = matrix.NewDoors(doors, f.log, reg)
 	rt.doors = f.doors
@@ -332,6 +339,10 @@ func (f *focus) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	close(f.stopBeat)
+	// That this focus ends is no reason to send anybody's leave: clients come back to the next one.
+	if f.leaves != nil {
+		f.leaves.Close()
+	}
 	if f.watcher != nil {
 		f.watcher.Close()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,12 +38,48 @@ func (f *focus) openWatch(home installation, reg prometheus.Registerer) error {
 			return fmt.Errorf("homeserver: %w", err)
 		}
 	}
+	if err := f.openLeaves(w.Assert, reg); err != nil {
+		return err
+	}
+	if f.leaves != nil {
+		w.Withdrawn = f.leaves.Withdrawn
+	}
 	f.watcher = matrix.NewWatcher(w, f.log, reg)
 	f.log.Info("rooms are known", "level", f.watcher.Level(), "assert", w.Assert, "clear_ghosts", w.ClearGhosts)
 	if f.watcher.Level() == 0 {
 		f.log.Warn("nobody's membership is known: whoever has an account gets a token, and keeps it when banned", "fix", "weir registration --write")
 	}
 	return nil
+}
+
+// openLeaves makes what looks after delayed leaves. Clients hand theirs over wherever the homeserver passes requests on to
+// us: wherever there is a registration.
+func (f *focus) openLeaves(assert bool, reg prometheus.Registerer) error {
+	c := f.cfg
+	r := c.Homeserver.Registration
+	if r == nil {
+		return nil
+	}
+	token := ""
+	if assert {
+		token = r.ASToken
+	}
+	home, err := matrix.NewHomeserver(c.Homeserver, token, matrix.Network{})
+	if err != nil {
+		return fmt.Errorf("homeserver: %w", err)
+	}
+	d := matrix.DelegationConfig{Home: home, Assert: assert}
+	if c.Storage.Dir != "" {
+		d.File = filepath.Join(c.Storage.Dir, "leaves.jsonl")
+		if f.leaves, err = matrix.OpenDelegation(d, f.log, reg); err == nil {
+			return nil
+		}
+	}
+	f.log.Warn("delayed leaves are not kept: a restart loses them, and who is gone after it stays listed for an hour",
+		"fix", "make storage.dir a folder that can be written", "err", err)
+	d.File = ""
+	f.leaves, err = matrix.OpenDelegation(d, f.log, reg)
+	return err
 }
 
 // admission is the watcher as the signalling sees it.

@@ -192,7 +192,7 @@ func (p *Proxied) leave(ctx context.Context, b *proxiedBody, q *request) *refusa
 	if p.doors.leaves == nil {
 		return notHere
 	}
-	if bad := checkFields(field{"delay_id", b.DelayID, false}); bad != nil {
+	if bad := checkDelayID(b.DelayID); bad != nil {
 		return bad
 	}
 	room, timeout, err := p.doors.leaves.Find(ctx, q.claim.User, b.DelayID)

@@ -15,6 +15,7 @@ import (
 
 	"weir/sfu"
 	"weir/sfu/session"
+	"weir/signalling/delayed"
 	"weir/signalling/derive"
 	"weir/signalling/grant"
 	"weir/signalling/policy"
@@ -39,8 +40,8 @@ type backyard struct {
 	status   int
 	content  string
 	relayErr error
-	accepted []Leave
-	leaves   map[string]Leave // what the homeserver knows, by user and delay id
+	accepted []delayed.Leave
+	leaves   map[string]delayed.Leave // what the homeserver knows, by user and delay id
 	findErr  error
 	keepErr  error
 }
@@ -58,7 +59,7 @@ func (b *backyard) FedProxy(ctx context.Context, destination, path string, body 
 	return b.status, json.RawMessage(b.content), b.relayErr
 }
 
-func (b *backyard) Accept(l Leave) error {
+func (b *backyard) Accept(l delayed.Leave) error {
 	if b.keepErr == nil {
 		b.accepted = append(b.accepted, l)
 	}
@@ -78,7 +79,7 @@ func buildBack(t *testing.T, p policy.Config) *backyard {
 	b := &backyard{
 		house: build(t, p), status: 200, content: `{"jwt":"far","url":"wss://far"}`,
 		servers: map[string]bool{room + " own.example": true, room + " far.example": true},
-		leaves:  map[string]Leave{alice + " leave1": {Room: room, Timeout: time.Hour}, alice + " elsewhere": {Room: "!other", Timeout: time.Hour}, alice + " soon": {Room: room, Timeout: 5 * time.Second}},
+		leaves:  map[string]delayed.Leave{alice + " leave1": {Room: room, Timeout: time.Hour}, alice + " elsewhere": {Room: "!other", Timeout: time.Hour}, alice + " soon": {Room: room, Timeout: 5 * time.Second}},
 	}
 	b.in = map[string]bool{alice: true, bob: true}
 	b.doors.rooms, b.doors.leaves = b.house, b
@@ -285,6 +286,7 @@ func clientRows(bodies map[string]string) (rows []proxiedRow) {
 		rows = append(rows, proxiedRow{name: name, path: clientLeave, body: body, arrange: arrange, status: status, errcode: errcode, code: code})
 	}
 	leave("no delay_id", form("msc"), 400, "M_BAD_JSON", "form", nil)
+	leave("a delay_id that climbs", form("msc", "delay_id", ".."), 400, "M_BAD_JSON", "form", nil)
 	leave("a long delay_id", form("msc", "delay_id", strings.Repeat("x", 256)), 400, "M_BAD_JSON", "form", nil)
 	leave("unknown delay_id", form("msc", "delay_id", "leave2"), 400, "M_INVALID_PARAM", "unknown_leave", nil)
 	leave("delay_id of another room", form("msc", "delay_id", "elsewhere"), 400, "M_INVALID_PARAM", "unknown_leave", nil)
@@ -444,8 +446,13 @@ func TestDelegateAtDoor3(t *testing.T) {
 	if w.Code != 200 || strings.TrimSpace(w.Body.String()) != "{}" || len(b.opened) != 0 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	want := Leave{DelayID: "leave1", Timeout: time.Hour, User: alice, Room: room, Slot: "m.call#ROOM", Alias: derive.Alias(room, "m.call#ROOM", ""),
-		Identity: derive.Identity(derive.Hash3, derive.Claim{User: alice, Device: "DEV", Member: "member1"})}
+	want := delayed.Leave{
+		Key: delayed.Key{
+			Session:  derive.Alias(room, "m.call#ROOM", ""),
+			Identity: derive.Identity(derive.Hash3, derive.Claim{User: alice, Device: "DEV", Member: "member1"}),
+		},
+		ID: "leave1", Timeout: time.Hour, User: alice, Room: room, Slot: "m.call#ROOM",
+	}
 	if len(b.accepted) != 1 || b.accepted[0] != want {
 		t.Errorf("%+v", b.accepted)
 	}
@@ -470,6 +477,7 @@ func TestDelegateAtDoors1And2(t *testing.T) {
 		{"/delegate_delayed_leave", body("/get_token", "alice", "own.example"), 400, "M_BAD_JSON", "", 0},
 		{"/delegate_delayed_leave", body("/get_token", "alice", "own.example", "delay_id", "d"), 400, "M_BAD_JSON", "", 0},
 		{"/delegate_delayed_leave", body("/get_token", "alice", "own.example", "delay_timeout", 5), 400, "M_BAD_JSON", "", 0},
+		{"/delegate_delayed_leave", body("/get_token", "alice", "own.example", "delay_id", "..", "delay_timeout", 5), 400, "M_BAD_JSON", "", 0},
 		{"/delegate_delayed_leave", "", 400, "M_NOT_JSON", "", 0},
 		{"/delegate_delayed_leave", body("/get_token", "bob", "far.example", "delay_id", "d", "delay_timeout", 5), 403, "M_FORBIDDEN", "", 0},
 		{"/delegate_delayed_leave", body("/get_token", "stolen", "own.example", "delay_id", "d", "delay_timeout", 5), 401, "M_UNAUTHORIZED", "", 0},

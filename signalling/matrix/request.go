@@ -117,11 +117,19 @@ func (f delayFields) check() (delay, *refusal) {
 	case f.Timeout <= 0:
 		return delay{}, badJSON("The request body has `delay_id` but `delay_timeout` is missing or not above zero")
 	}
-	if bad := checkFields(field{"delay_id", f.ID, false}); bad != nil {
+	if bad := checkDelayID(f.ID); bad != nil {
 		return delay{}, bad
 	}
 	const day = 24 * time.Hour // no homeserver delays for longer
 	return delay{id: f.ID, timeout: time.Duration(min(f.Timeout, day.Milliseconds())) * time.Millisecond}, nil
+}
+
+// checkDelayID also refuses what a path would take for a step up.
+func checkDelayID(id string) *refusal {
+	if id != "" && strings.Trim(id, ".") == "" {
+		return badJSON("`delay_id` is no identifier")
+	}
+	return checkFields(field{"delay_id", id, false})
 }
 
 // readSFUGet reads door 1, whose slot is the room's own.

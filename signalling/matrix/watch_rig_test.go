@@ -250,11 +250,17 @@ func (r *rig) wantSight(want string) {
 	}
 }
 
-// metric is the value of a gauge or counter with that label, or the only one.
 func (r *rig) metric(name, label string) float64 {
-	families, err := r.reg.Gather()
+	r.t.Helper()
+	return metric(r.t, r.reg, name, label)
+}
+
+// metric is the value of a gauge or counter with that label, or the only one.
+func metric(t *testing.T, reg *prometheus.Registry, name, label string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, f := range families {
 		if f.GetName() != name {

@@ -46,7 +46,9 @@ type WatcherConfig struct {
 	Policy *policy.Table
 	// ClearGhosts ends memberships of own users who are gone without a word.
 	ClearGhosts bool
-	Calls       Calls
+	// Withdrawn is told of users who may not be in a room any more, with when that was; nil: nobody is. It must not block.
+	Withdrawn func(room, user string, until time.Time)
+	Calls     Calls
 }
 
 // Watcher knows the rooms of the sessions that are open here. It watches each through the homeserver, evicts who may not
@@ -238,6 +240,9 @@ func (w *Watcher) Notice(n session.Notice) {
 // withdraw makes all tokens void that a user got for a room before now.
 func (w *Watcher) withdraw(room, user string, now time.Time) {
 	w.look.forget(room, user)
+	if w.cfg.Withdrawn != nil {
+		w.cfg.Withdrawn(room, user, now)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if now.Sub(w.swept) > time.Minute {

@@ -35,6 +35,7 @@ type Rooms struct {
 	hidden  map[string]bool // rooms that /sync does not show and whose members are not known
 	answers map[string]Step // by the end of the path
 	seen    []Request
+	delayed []Delayed // that wait
 }
 
 // Request is one that was made.
@@ -268,6 +269,8 @@ func (h *Rooms) serve(w http.ResponseWriter, r *http.Request) {
 		Hangup()(w, r)
 	case step != nil:
 		step(w, r)
+	case strings.HasPrefix(path, delayedPath):
+		h.delayedEvents(w, r, as)
 	case path == "v3/sync":
 		h.sync(w, r, as)
 	case strings.HasSuffix(path, "/is_joined") && len(parts) == 5:
