@@ -3,6 +3,7 @@ package media
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"weir/sfu"
 )
@@ -25,6 +26,11 @@ type Burst struct {
 	count int  // datagrams in the last message
 	ended bool // its last datagram is short: nothing may follow
 	full  bool // the arena was flushed because it was full: grow it
+
+	alarm func(time.Duration) // wakes the goroutine, which then calls ring; 0: not any more; nil: it cannot be woken
+	armed bool                // the alarm is set
+	due   int64               // when later is called; 0: it is not
+	later func(now int64, out *Burst)
 }
 
 type sentCounters struct{ packets, bytes, messages, batches, refused atomic.Uint64 }
@@ -56,6 +62,33 @@ func (b *Burst) SendRTCP(o *Outbound, packet []byte) bool {
 	}
 	b.room(len(packet) + maxOverhead)
 	return b.add(*to, o.SealRTCP(b.arena, packet))
+}
+
+// Later has f called with the burst on its goroutine at a time, in place of what was to be called before; false: the
+// goroutine has no alarm.
+func (b *Burst) Later(now, at int64, f func(now int64, out *Burst)) bool {
+	if b.alarm == nil {
+		return false
+	}
+	b.due, b.later = at, f
+	if at > now { // else its goroutine calls ring before it waits
+		b.armed = true
+		b.alarm(time.Duration(at - now))
+	}
+	return true
+}
+
+// ring calls what is due.
+func (b *Burst) ring(now int64) {
+	if b.due == 0 || now < b.due {
+		return
+	}
+	b.due = 0
+	b.later(now, b)
+	if b.armed && b.due == 0 {
+		b.armed = false
+		b.alarm(0)
+	}
 }
 
 // room makes n bytes free behind the arena's end, so that appending never moves it.

@@ -3,6 +3,7 @@ package media
 import (
 	"encoding/binary"
 	"maps"
+	"slices"
 	"time"
 
 	"weir/sfu"
@@ -31,7 +32,7 @@ func (l *Leg) subscribe(pub *Publication, send negotiate.Send) *Subscription {
 	if send.RTX != 0 {
 		m[send.RTX] = s
 	}
-	l.sends.Store(&m)
+	l.setSends(m)
 	l.due.sender = 0
 	return s
 }
@@ -46,8 +47,20 @@ func (l *Leg) reapply(s *Subscription, send negotiate.Send) {
 	if send.RTX != 0 {
 		m[send.RTX] = s
 	}
-	l.sends.Store(&m)
+	l.setSends(m)
 	s.apply(send)
+}
+
+// setSends replaces the subscriptions. Under the lock.
+func (l *Leg) setSends(m map[uint32]*Subscription) {
+	var voices []*Publication
+	for _, s := range m {
+		if s.pub.kind == sfu.Audio && !slices.Contains(voices, s.pub) {
+			voices = append(voices, s.pub)
+		}
+	}
+	l.sends.Store(&m)
+	l.voices.Store(&voices)
 }
 
 func (l *Leg) unsubscribe(s *Subscription) {
@@ -55,7 +68,7 @@ func (l *Leg) unsubscribe(s *Subscription) {
 	defer l.mu.Unlock()
 	m := maps.Clone(*l.sends.Load())
 	maps.DeleteFunc(m, func(_ uint32, o *Subscription) bool { return o == s })
-	l.sends.Store(&m)
+	l.setSends(m)
 	l.goodbyes = append(l.goodbyes, s.ssrc)
 	l.wake()
 }

@@ -103,6 +103,9 @@ func NewEndpoint(cfg EndpointConfig, sockets []Socket, log *slog.Logger) (*Endpo
 	}
 	for i, s := range sockets {
 		r := &reader{endpoint: e, socket: s, bit: 1 << i, known: make(map[netip.AddrPort]*route), out: newBurst(s, &e.sent)}
+		if a, ok := s.(alarmed); ok {
+			r.out.alarm = a.setAlarm
+		}
 		e.readers.Go(r.run)
 	}
 	return e, nil

@@ -1,8 +1,12 @@
 package media
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"testing"
+
+	"github.com/pion/rtp"
 
 	"weir/sfu"
 )
@@ -36,7 +40,7 @@ func newChoir(t testing.TB, n int) *choir {
 func TestGatheredAudioSharesMessages(t *testing.T) {
 	for _, s := range []struct {
 		listeners, held int
-	}{{2, 0}, {20, 18}} { // of 20 packets; the first of each singer goes out before anybody knows of the other
+	}{{2, 0}, {20, 16}} { // of 20 packets; the first two of each singer go out before their pace is known
 		c := newChoir(t, s.listeners)
 		held, sent := 0, 0
 		for i := range uint16(10) {
@@ -65,24 +69,145 @@ func TestGatheredAudioSharesMessages(t *testing.T) {
 	}
 }
 
+// TestGatherWaitsForWhatComes: a packet waits until the last that is expected is there, for a millisecond longer if that is
+// late, never longer than the span, and not at all when nothing is expected.
+func TestGatherWaitsForWhatComes(t *testing.T) {
+	for name, s := range map[string]struct {
+		apart, late, waits int64 // of the second singer's packets behind the first's; of its last one; how long the first one waits
+	}{
+		"together":           {0, 0, 0},
+		"soon":               {2 * ms, 0, 2 * ms},
+		"early":              {2 * ms, -ms, ms},
+		"late":               {2 * ms, ms / 2, 2*ms + ms/2},
+		"missing":            {2 * ms, 9 * ms, 3 * ms},
+		"at the end":         {5 * ms, 0, 5 * ms},
+		"missing at the end": {5 * ms, 9 * ms, 5 * ms},
+		"too late to wait":   {6 * ms, 0, 0},
+	} {
+		c := newChoir(t, 8)
+		g := c.engine.gather
+		begin := c.now
+		wait := int64(-1)
+		for i := range uint16(6) {
+			at := begin + int64(i)*20*ms
+			last := i == 5
+			second := at + s.apart
+			if last {
+				second += s.late
+			}
+			for c.now = at; c.now < at+20*ms; c.now += ms / 4 {
+				if c.now == at {
+					c.singers[0].put(voice(1, i, 0))
+				}
+				if c.now == second {
+					c.singers[1].put(voice(2, i, 0))
+				}
+				if g.due != 0 && c.now >= g.due {
+					g.alarm(c.now, c.out)
+				}
+				for _, p := range c.ears[0].take() {
+					if last && p.SSRC == 100 {
+						wait = c.now - at
+					}
+				}
+			}
+		}
+		if wait != s.waits {
+			t.Errorf("%s: waited %v ms, want %v", name, float64(wait)/float64(ms), float64(s.waits)/float64(ms))
+		}
+	}
+}
+
 func TestGatherHasBounds(t *testing.T) {
 	c := newChoir(t, 8)
-	c.singers[0].put(voice(1, 1, 0))
-	c.singers[1].put(voice(2, 1, 0))
+	for i := range uint16(3) { // until the pace is known
+		c.singers[0].put(voice(1, i, 0))
+		c.singers[1].put(voice(2, i, 0))
+		c.engine.gather.alarm(c.now, c.out)
+		c.now += 20 * ms
+	}
 	c.ears[0].take()
 	for i := range uint16(5000) {
-		p := voice(1, 2+i, 0)
+		p := voice(1, 3+i, 0)
 		p.Payload = append(p.Payload, make([]byte, 1000)...)
 		c.singers[0].put(p)
 	}
-	if n := cap(c.engine.gather.filling.buf); n != gatherBytes {
-		t.Errorf("%d bytes of memory for what waits", n)
+	g := c.engine.gather
+	if g.opened == 0 || cap(g.filling.buf) != gatherBytes {
+		t.Errorf("opened at %d, %d bytes of memory for what waits", g.opened, cap(g.filling.buf))
 	}
-	// What found no room went ahead of what waits. That is late by then, and dropped where the gap was too long to keep.
-	c.engine.gather.release(c.now, c.out)
-	if n := len(c.ears[0].take()); n < 5000-gatherBytes/1000 {
-		t.Errorf("%d packets came of 5000", n)
+	g.release(c.now, c.out)
+	got := c.ears[0].take()
+	if len(got) != 5000 {
+		t.Errorf("%d packets came of 5000", len(got))
 	}
+	gapless(t, got)
+}
+
+// FuzzGatherKeepsOrder: whatever comes when, from whom, and whoever listens, a receiver gets each publication's packets in
+// the order in which they came, none is lost, and none waits longer than the span.
+func FuzzGatherKeepsOrder(f *testing.F) {
+	f.Add(uint64(1), uint16(400))
+	f.Add(uint64(7), uint16(900))
+	f.Add(uint64(65535), uint16(300))
+	f.Fuzz(func(t *testing.T, seed uint64, steps uint16) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		c := newChoir(t, 9)
+		g := c.engine.gather
+		extra := c.ears[8].leg.participant
+		subscribed := true
+		var seq, came [2]uint16
+		due := [2]int64{c.now, c.now + int64(rng.IntN(20))*ms}
+		for range steps % 1000 {
+			c.now += int64(rng.IntN(3000)) * ms / 1000
+			for j, e := range c.singers {
+				for c.now >= due[j] {
+					var batch []rtp.Packet
+					for range 1 + rng.IntN(1+rng.IntN(3)) {
+						p := voice(uint32(1+j), seq[j], 0)
+						p.Payload = append(p.Payload, make([]byte, rng.IntN(1+rng.IntN(1200)))...)
+						batch = append(batch, p)
+						seq[j]++
+					}
+					e.put(batch...)
+					due[j] += 20*ms + int64(rng.IntN(1+rng.IntN(4)))*ms - int64(rng.IntN(2))*ms
+				}
+			}
+			if rng.IntN(60) == 0 { // eight or nine listeners: on the edge of what is worth it; or fewer
+				for j, s := range c.singers {
+					pub := s.leg.pubs[0]
+					if subscribed {
+						extra.CloseSubscription(pub.ID())
+						c.ears[7].leg.participant.CloseSubscription(pub.ID())
+					} else {
+						extra.Subscribe(pub, sendAudio(uint32(100+j)), sfu.TopLayer, false)
+						c.ears[7].leg.participant.Subscribe(pub, sendAudio(uint32(100+j)), sfu.TopLayer, false)
+					}
+				}
+				subscribed = !subscribed
+			}
+			if g.opened != 0 && c.now > g.opened+int64(gatherSpan) || g.due != 0 && c.now >= g.due {
+				g.alarm(c.now, c.out)
+				if g.opened != 0 {
+					t.Fatal("not released at the end of the span")
+				}
+			}
+			for _, p := range c.ears[0].take() {
+				j := p.SSRC - 100
+				if n := binary.BigEndian.Uint16(p.Payload[1:]); n != came[j] {
+					t.Fatalf("publication %d: packet %d came, want %d", j, n, came[j])
+				}
+				came[j]++
+			}
+		}
+		g.release(c.now, c.out)
+		for _, p := range c.ears[0].take() {
+			came[p.SSRC-100]++
+		}
+		if came != seq {
+			t.Fatalf("%v packets came of %v", came, seq)
+		}
+	})
 }
 
 func TestGatherAllocatesNothing(t *testing.T) {

@@ -30,10 +30,8 @@ type Leg struct {
 	// under the Outbound's lock
 	transportSeq uint16
 
-	// who else's audio the receiver gets, for gather
-	audioFrom atomic.Pointer[Publication]
-	mixedAt   atomic.Int64
-	picks     []pick // the gather's goroutine only
+	voices atomic.Pointer[[]*Publication] // whose audio it sends
+	picks  []pick                         // under gather.releasing
 
 	next int64 // when the ticker comes again; the ticker only
 
@@ -80,7 +78,7 @@ func newLeg(e *Engine, p *Participant) *Leg {
 		spaces: make(map[uint32]*space), origins: make(map[uint32]origin),
 		sections: make(map[string]*section), parked: make(map[uint32]parking),
 	}
-	l.sends.Store(&map[uint32]*Subscription{})
+	l.setSends(map[uint32]*Subscription{})
 	return l
 }
 

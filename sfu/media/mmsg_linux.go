@@ -34,9 +34,22 @@ func sendmmsg(fd uintptr, ms []mmsghdr) (int, unix.Errno) {
 	return int(n), errno
 }
 
+func timerfdSettime(fd uintptr, at *unix.ItimerSpec) {
+	_, _, _ = unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(at)), 0, 0, 0)
+}
+
+// expired takes the expiry of a timer, if there was one.
+func expired(fd uintptr) bool {
+	var count [8]byte
+	n, _, _ := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&count[0])), uintptr(len(count)))
+	return int(n) == len(count)
+}
+
 // receiver is the memory of recvmmsg.
 type receiver struct {
 	fd      uintptr
+	timer   uintptr
+	alarm   bool // the timer runs
 	hdrs    []mmsghdr
 	iovs    []unix.Iovec
 	names   []unix.RawSockaddrInet6
@@ -50,8 +63,8 @@ type receiver struct {
 // groMost is the longest merged datagram.
 const groMost = 65_536
 
-func (r *receiver) init(fd, batch int) {
-	r.fd = uintptr(fd)
+func (r *receiver) init(fd, timer, batch int) {
+	r.fd, r.timer = uintptr(fd), uintptr(timer)
 	r.hdrs, r.iovs = make([]mmsghdr, batch), make([]unix.Iovec, batch)
 	r.names, r.control = make([]unix.RawSockaddrInet6, batch), make([][controlLen]byte, batch)
 	// The kernel touches only what it fills, so that most of this is address space.
@@ -80,6 +93,10 @@ func (r *receiver) receive(uintptr) bool {
 		switch r.errno {
 		case unix.EINTR:
 		case unix.EAGAIN:
+			if r.alarm && expired(r.timer) {
+				r.alarm, r.n, r.errno = false, 0, 0
+				return true
+			}
 			return false
 		default:
 			return true

@@ -54,6 +54,8 @@ type Publication struct {
 	octets  [maxSpatial][maxTemporal]uint64
 	counted int64 // start of the rate window
 
+	cadence cadence
+
 	mu     sync.Mutex // under it: the rest, and every change of subs
 	levels []uint8
 	rates  LayerRates

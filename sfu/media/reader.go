@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // reader takes the datagrams of one socket apart on one goroutine (RFC 7983): STUN and DTLS go to queues, RTP and RTCP are
@@ -22,6 +23,12 @@ type reader struct {
 	lastRoute *route
 }
 
+// alarmed is a socket whose reader can be woken.
+type alarmed interface {
+	// setAlarm makes ReadBatch return after d, with nothing if nothing came; 0: not any more. The reader calls it.
+	setAlarm(d time.Duration)
+}
+
 // readBatch is how many messages one read takes.
 const readBatch = 64
 
@@ -35,7 +42,12 @@ func (r *reader) run() {
 			}
 			return
 		}
-		r.batch(ms[:n])
+		if n > 0 {
+			r.batch(ms[:n])
+		}
+		if r.out.due != 0 {
+			r.out.ring(r.endpoint.Now())
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,7 @@ import (
 // the kernel refuses to merge goes one by one. It allocates nothing after it is made.
 type batchedSocket struct {
 	fd     int // closed by Close only, when nobody reads or writes any more
+	timer  int // likewise
 	input  *os.File
 	ready  syscall.RawConn // of input
 	closed atomic.Bool
@@ -115,7 +117,7 @@ func listenBatched(addr netip.AddrPort, batch int, log *slog.Logger) (*batchedSo
 	if err := s.adopt(pc.(*net.UDPConn)); err != nil {
 		return nil, fmt.Errorf("media socket: %w", err)
 	}
-	s.in.init(s.fd, batch)
+	s.in.init(s.fd, s.timer, batch)
 	s.out.init(s)
 	if _, errno := recvmmsg(uintptr(s.fd), nil); errno == unix.ENOSYS || errno == unix.EPERM { // the kernel, or what filters its calls
 		_ = s.Close()
@@ -139,10 +141,13 @@ func (s *batchedSocket) adopt(c *net.UDPConn) error {
 	if derr != nil {
 		return os.NewSyscallError("fcntl", derr)
 	}
-	watch, err := watchInput(s.fd)
-	if err != nil {
+	if s.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
 		_ = unix.Close(s.fd)
-		return err
+		return os.NewSyscallError("timerfd_create", err)
+	}
+	watch, err := watchInput(s.fd, s.timer)
+	if err != nil {
+		return errors.Join(err, s.release())
 	}
 	s.input = os.NewFile(uintptr(watch), "media socket")
 	if s.ready, err = s.input.SyscallConn(); err != nil {
@@ -151,13 +156,18 @@ func (s *batchedSocket) adopt(c *net.UDPConn) error {
 	return err
 }
 
-// watchInput makes an epoll instance that is readable when fd is.
-func watchInput(fd int) (int, error) {
+// watchInput makes an epoll instance that is readable when one of fds is.
+func watchInput(fds ...int) (int, error) {
 	watch, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return 0, os.NewSyscallError("epoll_create1", err)
 	}
-	if err = unix.EpollCtl(watch, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err == nil {
+	for _, fd := range fds {
+		if err == nil {
+			err = unix.EpollCtl(watch, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+		}
+	}
+	if err == nil {
 		err = unix.SetNonblock(watch, true) // or os.NewFile would not have it watched
 	}
 	if err != nil {
@@ -165,6 +175,18 @@ func watchInput(fd int) (int, error) {
 		return 0, fmt.Errorf("watching input: %w", err)
 	}
 	return watch, nil
+}
+
+// release gives the descriptors back.
+func (s *batchedSocket) release() error {
+	return errors.Join(os.NewSyscallError("close", unix.Close(s.fd)), os.NewSyscallError("close", unix.Close(s.timer)))
+}
+
+// setAlarm implements alarmed. A timer of the runtime would wake a second thread each time.
+func (s *batchedSocket) setAlarm(d time.Duration) {
+	s.in.alarm = d > 0
+	at := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
+	timerfdSettime(uintptr(s.timer), &at)
 }
 
 // configure sets the options that have to stand before bind.
@@ -249,7 +271,7 @@ func (s *batchedSocket) Close() error {
 	err := s.input.Close() // returns when no reader is inside
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	return errors.Join(err, os.NewSyscallError("close", unix.Close(s.fd)))
+	return errors.Join(err, s.release())
 }
 
 func (s *batchedSocket) counters() *socketCounters { return &s.count }

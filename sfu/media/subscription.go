@@ -152,11 +152,6 @@ func (s *Subscription) forward(now int64, batch []arrival, out *Burst, header []
 	if on && !s.cfg.SVC {
 		goal.Spatial = layerSet(s.pub.flowing.Load()).best(target.Spatial)
 	}
-	if s.pub.kind == sfu.Audio && s.leg.audioFrom.Load() != s.pub {
-		if s.leg.audioFrom.Swap(s.pub) != nil {
-			s.leg.mixedAt.Store(now)
-		}
-	}
 	o := s.leg.out
 	o.Lock()
 	sent := 0

@@ -135,7 +135,7 @@ func (l *Leg) Flush(now int64, out *Burst) {
 	defer l.mu.Unlock()
 	for _, p := range l.dirty {
 		subs := p.subscriptions()
-		if g := l.engine.gather; !g.worth(p, subs, now) || !g.hold(p) {
+		if !l.engine.gather.hold(p, subs, now, out) {
 			for _, s := range subs { // subscriber-outer: the packets of one burst share a message
 				s.forward(now, p.pending, out, l.header[:0])
 			}
