@@ -72,6 +72,11 @@ type (
 		Reason   LeaveReason
 		Block    time.Duration
 	}
+	// Withhold keeps what a participant publishes from all others, or gives it back. It ends with the stay.
+	Withhold struct {
+		Identity sfu.Identity
+		On       bool
+	}
 	// MutePublication mutes or unmutes somebody's publication.
 	MutePublication struct {
 		Identity    sfu.Identity
@@ -237,6 +242,7 @@ func (Resume) event()              {}
 func (FromParticipant) event()     {}
 func (ConnectionLost) event()      {}
 func (Evict) event()               {}
+func (Withhold) event()            {}
 func (MutePublication) event()     {}
 func (UpdateParticipant) event()   {}
 func (UpdateSubscriptions) event() {}

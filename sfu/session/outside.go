@@ -13,6 +13,8 @@ func (s *Session) outside(ev Event) {
 	switch ev := ev.(type) {
 	case Evict:
 		err = s.evict(ev)
+	case Withhold:
+		err = s.withhold(ev)
 	case MutePublication:
 		err = s.mutePublication(ev)
 	case UpdateParticipant:
@@ -53,6 +55,17 @@ func (s *Session) evict(ev Evict) error {
 		why = ParticipantRemoved
 	}
 	s.farewell(p, why, ActionDisconnect)
+	return nil
+}
+
+func (s *Session) withhold(ev Withhold) error {
+	p := s.byIdentity[ev.Identity]
+	if p == nil {
+		return ErrNoParticipant
+	}
+	p.withheld = ev.On
+	s.reviewPublications(p)
+	s.reviewData(p)
 	return nil
 }
 

@@ -38,6 +38,8 @@ type participant struct {
 	queued []AddTrack     // announcements whose client track id is in use
 	tracks []*dataTrack
 	allow  *allowList // nil: everybody may receive everything
+	// withheld: nobody may, whatever allow says.
+	withheld bool
 
 	// What it receives.
 	subs      map[sfu.PublicationID]*subscription

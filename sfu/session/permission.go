@@ -30,7 +30,7 @@ func (a *allowance) has(id sfu.PublicationID) bool {
 // allows says whether q may receive p's publication or data track id.
 func (p *participant) allows(q *participant, id sfu.PublicationID) bool {
 	a := p.allow
-	return a == nil || a.all || a.byIdentity[q.identity].has(id) || a.byID[q.id].has(id)
+	return !p.withheld && (a == nil || a.all || a.byIdentity[q.identity].has(id) || a.byID[q.id].has(id))
 }
 
 // permit replaces p's allow list and lets every subscription follow.

@@ -230,6 +230,10 @@ func (p *player) outsideEvent() Event {
 		if p.rarely() && p.flag() {
 			return Close{SessionDeleted}
 		}
+	case 11:
+		if p.rarely() {
+			return Withhold{p.identity(), p.flag()}
+		}
 	}
 	return SubscriptionPaused{Subscriber: p.id(), Publication: p.publication(), Paused: p.flag()}
 }

@@ -126,6 +126,26 @@ func TestPermission(t *testing.T) {
 		"bob ← PermissionUpdate{PA_ann two true}", "PA_bob > two {7 7}")
 }
 
+// What is withheld is as if its publisher forbade it to all, whom it permits notwithstanding.
+func TestWithhold(t *testing.T) {
+	sc := newScript(t, Config{})
+	sc.enter(modern("ann"), modern("bob"), modern("cas"))
+	sc.publishes("ann", microphone("mic"))
+	sc.subscribed("bob")
+	sc.subscribed("cas")
+	sc.has("withheld", Withhold{"ann", true},
+		"bob ← PermissionUpdate{PA_ann mic false}", "PA_bob x mic revoked", "cas ← PermissionUpdate{PA_ann mic false}", "PA_cas x mic revoked")
+	sc.hasNot("ann is told nothing", Withhold{"ann", true}, "ann ←")
+	sc.has("she permits it", ask("ann", Permission{AllParticipants: true}))
+	sc.run("asking does not help", ask("bob", subscribe(true, sc.id("mic"))))
+	sc.quiet(ask("ann", microphone("two")))
+	sc.hasNot("nor does a new one", sc.bound("ann", microphone("two")), "PA_bob > two")
+	sc.has("bob goes on himself", ask("bob", microphone("bobs")), "bob ← published bobs audio/opus")
+	sc.has("released", Withhold{"ann", false},
+		"bob ← PermissionUpdate{PA_ann mic true}", "PA_bob > mic {7 7}", "PA_cas > mic {7 7}", "PA_bob > two {7 7}")
+	sc.has("nobody", Withhold{"eve", true}, "result session: no such participant")
+}
+
 func TestTrackSetting(t *testing.T) {
 	sc := newScript(t, Config{})
 	sc.enter(modern("ann"), modern("bob"))

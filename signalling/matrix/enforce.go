@@ -19,6 +19,10 @@ func (v *watch) do(e member.Effect) {
 		v.evict(e.User, e.Reason)
 	case member.MayPublish:
 		v.mayPublish(e.User, e.Allowed)
+	case member.Withhold:
+		v.withhold(e.Slot, e.Identity, true)
+	case member.Release:
+		v.withhold(e.Slot, e.Identity, false)
 	case member.SlotClosing:
 		v.closing[e.Slot] = true
 		v.log.Info("slot closed: its session ends", "code", "slot_closing", "slot", e.Slot, "ends", e.Ends)
@@ -85,12 +89,35 @@ func (v *watch) evict(user string, why member.Reason) {
 	v.log.Log(v.stopped, level, "evicted", "code", why.String(), "user", user, "participants", n)
 }
 
-// evictOne removes a participant, with its publish-only companions, which have no seat of their own.
-func (v *watch) evictOne(alias sfu.SessionID, id sfu.Identity, c *watched) {
-	v.post(alias, session.Evict{Identity: id, Reason: session.ParticipantRemoved})
-	if !c.seats[id].here {
+// withhold keeps a participant's publications from the others, or gives them back: clients neither show nor play who is
+// not a member, yet receive it. Whom a token of the operator's own let in need be none.
+func (v *watch) withhold(slot string, id sfu.Identity, on bool) {
+	alias := v.alias(slot)
+	c := v.calls[alias]
+	if c == nil || c.seats[id] == nil || c.seats[id].User == "" {
 		return
 	}
+	code := "released"
+	if on {
+		code = "withheld"
+	}
+	v.log.Info("publications of a participant without membership", "code", code, "slot", slot, "participant", string(id), "user", c.seats[id].User)
+	v.post(alias, session.Withhold{Identity: id, On: on})
+	v.companions(alias, id, func(other sfu.Identity) { v.post(alias, session.Withhold{Identity: other, On: on}) })
+}
+
+// evictOne removes a participant.
+func (v *watch) evictOne(alias sfu.SessionID, id sfu.Identity, c *watched) {
+	v.post(alias, session.Evict{Identity: id, Reason: session.ParticipantRemoved})
+	if c.seats[id].here {
+		v.companions(alias, id, func(other sfu.Identity) {
+			v.post(alias, session.Evict{Identity: other, Reason: session.ParticipantRemoved})
+		})
+	}
+}
+
+// companions finds the publish-only companions of a participant, which have no seat of their own.
+func (v *watch) companions(alias sfu.SessionID, id sfu.Identity, do func(sfu.Identity)) {
 	v.w.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(v.stopped, callTimeout)
 		defer cancel()
@@ -100,7 +127,7 @@ func (v *watch) evictOne(alias sfu.SessionID, id sfu.Identity, c *watched) {
 		}
 		for _, p := range snap.Participants {
 			if strings.HasPrefix(string(p.Identity), string(id)+"#") {
-				v.post(alias, session.Evict{Identity: p.Identity, Reason: session.ParticipantRemoved})
+				do(p.Identity)
 			}
 		}
 	})

@@ -339,6 +339,35 @@ func TestBot(t *testing.T) {
 const ghostContent = `{"application":"m.call","call_id":"","scope":"m.room","device_id":"D","focus_active":{"type":"livekit","focus_selection":"multi_sfu"},
  "foci_preferred":[{"type":"livekit","livekit_service_url":"https://rtc.own.example","livekit_alias":"!r"}]}`
 
+// Who has no membership after ten seconds is not forwarded until it has one, but for rooms whose events cannot be read,
+// and whom a token of the operator's own let in.
+func TestWithhold(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		member := func(content string) {
+			r.hs.State(room, ben, "org.matrix.msc3401.call.member", "_"+ben+"_D_m.call", content)
+		}
+		r.hs.State(room, alice, "org.matrix.msc3401.call.member", "_"+alice+"_D_m.call", ghostContent)
+		r.join(alice, ben)
+		r.arrive("recorder")
+		r.pass(8 * time.Second)
+		r.wantPosted("open")
+		r.pass(2 * time.Second)
+		r.wantPosted("open", "withhold "+ben+":D true")
+		r.wantLog("code=withheld")
+		member(ghostContent)
+		r.pass(time.Second)
+		r.wantPosted("open", "withhold "+ben+":D true", "withhold "+ben+":D false")
+		r.pass(time.Hour)
+		r.wantPosted("open", "withhold "+ben+":D true", "withhold "+ben+":D false")
+	})
+	inBubble(t, nil, func(r *rig) {
+		r.hs.State(room, alice, "m.room.encryption", "", `{"algorithm":"m.megolm.v1.aes-sha2"}`)
+		r.join(alice, ben)
+		r.pass(time.Hour)
+		r.wantPosted("open")
+	})
+}
+
 // Members who name this focus and are not here are found, and own ones cleared in their name if that is wanted.
 func TestGhosts(t *testing.T) {
 	sticky := `{"slot_id":"m.call#ROOM","application":{"type":"m.call"},"member":{"id":"M","user_id":"%s","device_id":"D"},"versions":[],

@@ -66,6 +66,8 @@ func (c *calls) Post(id sfu.SessionID, ev session.Event) error {
 			c.open[id] = slices.Delete(c.open[id], i, i+1)
 			go c.notice(session.ParticipantLeft, id, ev.Identity)
 		}
+	case session.Withhold:
+		c.posted = append(c.posted, fmt.Sprintf("withhold %s %v", ev.Identity, ev.On))
 	case session.Close:
 		c.posted = append(c.posted, "close")
 		delete(c.open, id)
