@@ -47,6 +47,7 @@ type channels struct {
 	t *Transport
 
 	sent, received, dropped, overflowed atomic.Uint64
+	queued                              atomic.Uint64 // bytes of reliable data, of all time
 
 	mu      sync.Mutex
 	assoc   *sctp.Association
@@ -210,6 +211,9 @@ func (d *channels) read(c *channel) {
 			b = b[:0] // stands for nothing (RFC 8831 section 6.6)
 		}
 		d.received.Add(1)
+		if d.t.cfg.Pace != nil { // not in tell: events of the transport, and whoever holds them up, go on
+			d.t.cfg.Pace(c.kind, len(b), d.t.ctx.Done())
+		}
 		d.t.tell(DataReceived{
 			Channel: c.kind, Label: c.label, Payload: b,
 			Text: ppid == sctp.PayloadTypeWebRTCString || ppid == sctp.PayloadTypeWebRTCStringEmpty,
@@ -303,6 +307,9 @@ func (d *channels) send(kind session.DataChannel, payload []byte, ppid sctp.Payl
 		return fmt.Errorf("data channel %s: %w", channelLabels[kind], err)
 	}
 	d.sent.Add(1)
+	if kind == session.Reliable {
+		d.queued.Add(uint64(len(payload)))
+	}
 	return nil
 }
 

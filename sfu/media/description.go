@@ -59,6 +59,9 @@ type TransportConfig struct {
 	Channels     ChannelMode
 	ZeroChecksum bool                 // offer SCTP zero checksum (RFC 9653)
 	Events       func(TransportEvent) // never blocks; nil drops them
+	// Pace may wait, until done at the longest, before a message of n bytes is told: the far side's window tells it so.
+	// It runs on the goroutine that reads the channel; nil: nobody waits.
+	Pace func(channel session.DataChannel, n int, done <-chan struct{})
 }
 
 // LocalDescription is what the SDP says of our side.

@@ -374,6 +374,42 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// TestHeldReader: a channel whose reader is held back holds up nothing else of its transport, and ends with it.
+func TestHeldReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		held := make(chan struct{})
+		cfg := asServer
+		cfg.Pace = func(c session.DataChannel, _ int, done <-chan struct{}) {
+			if c == session.Reliable {
+				close(held)
+				<-done
+			}
+		}
+		server := newSide(t, listen(t, n, "10.0.0.1:7882"), cfg)
+		client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+		connect(t, client, server, true)
+		for c := range session.DataChannel(3) {
+			client.untilEvent("channel", func(e media.TransportEvent) bool { return e == media.ChannelOpened{Channel: c} })
+		}
+		if err := client.transport.SendData(session.Reliable, []byte("much")); err != nil {
+			t.Fatal(err)
+		}
+		<-held
+		if err := client.transport.SendData(session.Lossy, []byte("little")); err != nil {
+			t.Fatal(err)
+		}
+		server.untilEvent("lossy data", func(e media.TransportEvent) bool { d, ok := e.(media.DataReceived); return ok && d.Channel == session.Lossy })
+		n.Impair(sfutest.Impairment{Loss: 1})
+		for range 3000 {
+			_ = server.transport.SendData(session.Reliable, make([]byte, 1000))
+		}
+		server.untilEvent("overflow", func(e media.TransportEvent) bool { return e == media.DataOverflow{Channel: session.Reliable} })
+		server.untilState(media.Disconnected)
+		closeSides(t, client, server)
+	})
+}
+
 // TestTransportIsSmall: goroutines and memory of a connected server transport with its three channels.
 func TestTransportIsSmall(t *testing.T) {
 	const count = 20

@@ -9,16 +9,28 @@ import (
 const (
 	// maxInbox bounds the events that wait for a session; far above what a live session leaves waiting.
 	maxInbox = 1 << 14
-	// crowdedData bytes of data messages, or a quarter of the room, and no more data is taken: it may not crowd out what
-	// participants ask, nor fill the memory.
-	crowdedData = 512 << 10
+	// maxData bounds the bytes of the data messages among them, dataItems their number: what participants ask has room.
+	maxData   = 8 << 20
+	dataItems = maxInbox / 2
+	// shareData bytes or shareItems of one sender's messages may wait: it crowds out neither what others send nor what
+	// the packet path tells. The last message may go over it.
+	shareData  = 128 << 10
+	shareItems = 256
 )
 
 // item is one thing for a session's loop to do. reply, if there is one, has room for the answer.
 type item struct {
 	event    session.Event
+	from     *share // of a data message; else nil
 	reply    chan error
 	snapshot chan session.Snapshot
+}
+
+// share is one sender's part of the data in an inbox.
+type share struct {
+	free allowance
+
+	bytes, items int // that wait; guarded by the inbox
 }
 
 // inbox is the bounded queue of a session's loop. What does not fit is refused; writers never wait.
@@ -45,25 +57,28 @@ func (b *inbox) put(it item) error {
 	return nil
 }
 
-// offer takes what may be dropped: it leaves the last three quarters of the room to others.
+// offer takes what may be dropped: it leaves the last quarter of the room to others, a data message more of it.
 func (b *inbox) offer(it item) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || b.isCrowded() {
+	if b.closed || len(b.items) >= maxInbox/4*3 || (it.from != nil && !b.fits(it.from)) {
 		return false
 	}
 	b.add(it)
 	return true
 }
 
-// crowded says that the loop is behind with data.
-func (b *inbox) crowded() bool {
+// room says whether a sender may put a data message.
+func (b *inbox) room(from *share) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.closed && b.isCrowded()
+	return b.closed || b.fits(from)
 }
 
-func (b *inbox) isCrowded() bool { return len(b.items) >= maxInbox/4 || b.data >= crowdedData }
+// fits is called with mu held.
+func (b *inbox) fits(from *share) bool {
+	return from.bytes < shareData && from.items < shareItems && b.data < maxData && len(b.items) < dataItems
+}
 
 // insist takes an item even when the queue is full.
 func (b *inbox) insist(it item) {
@@ -76,12 +91,18 @@ func (b *inbox) insist(it item) {
 
 func (b *inbox) add(it item) {
 	b.items = append(b.items, it)
-	if d, ok := it.event.(session.DataArrived); ok {
-		b.data += len(d.Payload)
-	}
+	b.count(it, 1)
 	select {
 	case b.wake <- struct{}{}:
 	default:
+	}
+}
+
+func (b *inbox) count(it item, sign int) {
+	if d, ok := it.event.(session.DataArrived); ok && it.from != nil {
+		b.data += sign * len(d.Payload)
+		it.from.bytes += sign * len(d.Payload)
+		it.from.items += sign
 	}
 }
 
@@ -90,7 +111,10 @@ func (b *inbox) take(spare []item) []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	taken := b.items
-	b.items, b.data = spare[:0], 0
+	for i := range taken {
+		b.count(taken[i], -1)
+	}
+	b.items = spare[:0]
 	return taken
 }
 

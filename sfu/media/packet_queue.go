@@ -69,7 +69,7 @@ func (q *packetQueue) pop(b []byte) (int, netip.AddrPort, error) {
 			return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 		case len(q.waiting) > 0:
 			d := q.waiting[0]
-			q.waiting = append(q.waiting[:0], q.waiting[1:]...) // a handful at most
+			q.waiting[0].buf, q.waiting = nil, q.waiting[1:]
 			n := copy(b, *d.buf)
 			datagramPool.Put(d.buf)
 			if len(q.waiting) == 0 {

@@ -19,6 +19,7 @@ type stay struct {
 	up    *negotiation // of the publisher's transport
 	down  *negotiation // of the subscriber's; the same in single mode
 	sink  session.Sink
+	share share // of the inbox
 	subs  map[sfu.PublicationID]*subscribed
 
 	receives []negotiate.Receive // as of the last offer
@@ -72,6 +73,7 @@ func newStay(l *loop, e session.OpenTransports) (*stay, error) {
 
 func (s *stay) negotiation(t session.Target, cfg TransportConfig, peer negotiate.Config, sends bool) (*negotiation, error) {
 	cfg.Events = func(ev TransportEvent) { s.transportEvent(t, sends, ev) }
+	cfg.Pace = s.pace
 	leg := s.media.Leg(t)
 	transport, err := s.loop.focus.endpoint.NewTransport(cfg, leg)
 	if err != nil {
@@ -100,14 +102,14 @@ func (s *stay) transportEvent(t session.Target, sends bool, ev TransportEvent) {
 			in.insist(item{event: session.DataOpen{ID: s.id, Channel: ev.Channel}})
 		}
 	case DataReceived:
-		s.dataReceived(ev, s.of(t).transport.ctx.Done())
+		s.dataReceived(ev)
 	case DataOverflow:
 		in.insist(item{event: session.NegotiationFailed{ID: s.id, Err: "the client does not read its reliable data"}})
 	}
 }
 
-// dataReceived hands a message to the session, a reliable one when there is room for it; done ends the wait.
-func (s *stay) dataReceived(ev DataReceived, done <-chan struct{}) {
+// dataReceived hands a message to the session; a reliable one found room by pace.
+func (s *stay) dataReceived(ev DataReceived) {
 	payload := ev.Payload
 	if ev.Label != "" {
 		if s.loop.focus.cfg.WrapRaw == nil {
@@ -115,15 +117,21 @@ func (s *stay) dataReceived(ev DataReceived, done <-chan struct{}) {
 		}
 		payload = s.loop.focus.cfg.WrapRaw(payload)
 	}
-	it := item{event: session.DataArrived{ID: s.id, Channel: ev.Channel, Payload: payload}}
+	it := item{event: session.DataArrived{ID: s.id, Channel: ev.Channel, Payload: payload}, from: &s.share}
 	if ev.Channel != session.Reliable {
 		s.loop.inbox.offer(it)
 		return
 	}
-	s.loop.gate.wait(done)
 	if s.loop.inbox.put(it) == ErrBusy {
 		// A reliable message may not be lost in silence: the sender starts over.
 		s.loop.inbox.insist(item{event: session.NegotiationFailed{ID: s.id, Err: "the session does not keep up with reliable data"}})
+	}
+}
+
+// pace holds back a channel's reader before it hands on a reliable message.
+func (s *stay) pace(c session.DataChannel, n int, done <-chan struct{}) {
+	if c == session.Reliable {
+		s.loop.gate.wait(&s.share, n, done)
 	}
 }
 
