@@ -15,6 +15,7 @@ const (
 	becauseNotActive                 // a participant did not get its media up
 	becauseFailed                    // a participant's transport failed and nobody resumed
 	becauseGivenUp                   // a subscription did not come about
+	becauseDataGivenUp               // a data track that is wanted did not come
 	becauseRetry                     // a refused subscription may be tried again
 	becauseSetting                   // a track setting has settled
 	becauseDemandLower               // less is wanted for long enough
@@ -33,6 +34,7 @@ type alarm struct {
 	participant  *participant
 	publication  *publication
 	subscription *subscription
+	data         *dataSubscription
 }
 
 // alarms is a heap by time.

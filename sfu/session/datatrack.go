@@ -45,6 +45,8 @@ type dataSubscription struct {
 	pass  bool   // whether that one is forwarded
 	last  time.Time
 	begun bool
+
+	patience alarm // becauseDataGivenUp
 }
 
 // publishData offers a data track.
@@ -137,6 +139,10 @@ func (s *Session) subscribeData(p *participant, r SubscribeData) {
 			}
 			sub = &dataSubscription{id: u.Publication, by: p, track: t}
 			p.dataSubs[u.Publication] = sub
+			if t == nil {
+				sub.patience = alarm{why: becauseDataGivenUp, data: sub}
+				s.alarms.set(&sub.patience, s.now.Add(intentPatience))
+			}
 		}
 		sub.on, sub.fps = u.On, max(u.FPS, 0)
 		s.settleData(sub)
@@ -165,8 +171,12 @@ func (s *Session) offeredData(q *participant, t *dataTrack) {
 		q.dataSubs[t.view.ID] = sub
 	}
 	sub.track = t
+	s.alarms.clear(&sub.patience)
 	s.settleData(sub)
 }
+
+// giveUpData forgets a wish for a data track that never came.
+func (s *Session) giveUpData(sub *dataSubscription) { delete(sub.by.dataSubs, sub.id) }
 
 // settleData opens or ends a data subscription and tells the subscriber its handles.
 func (s *Session) settleData(sub *dataSubscription) {
@@ -206,6 +216,7 @@ func (s *Session) reviewData(p *participant) {
 func (s *Session) forgetData(p *participant) {
 	for _, sub := range p.dataSubs { // tells nobody, so no order
 		sub.on = false
+		s.alarms.clear(&sub.patience)
 		s.settleData(sub)
 	}
 	clear(p.dataSubs)

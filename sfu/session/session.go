@@ -139,6 +139,8 @@ func (s *Session) serve(al *alarm) {
 		s.remove(al.participant, ConnectionTimeout)
 	case becauseGivenUp:
 		s.giveUp(al.subscription)
+	case becauseDataGivenUp:
+		s.giveUpData(al.data)
 	case becauseRetry:
 		s.settle(al.subscription)
 	case becauseSetting:

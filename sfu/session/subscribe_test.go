@@ -58,7 +58,17 @@ func TestSubscribeIntent(t *testing.T) {
 	if n := len(sc.s.byID["PA_ann"].dataSubs); n != 0 {
 		t.Errorf("%d data wishes are kept for a long id", n)
 	}
+	for i := range maxDataIntents + 1 {
+		sc.quiet(ask("ann", SubscribeData{Updates: []DataSubscription{{Publication: sfu.PublicationID(fmt.Sprint("DTR_", i)), On: true}}}))
+	}
+	if n := len(sc.s.byID["PA_ann"].dataSubs); n != maxDataIntents {
+		t.Errorf("%d data wishes are kept", n)
+	}
 	sc.run("wishes are bounded", ask("bob", subscribe(true, "TR_more")), "bob ← SubscriptionFailed{TR_more false}")
+	sc.wait(intentPatience)
+	if n, m := len(sc.s.byID["PA_ann"].dataSubs), len(sc.s.byID["PA_bob"].subs); n != 0 || m != 1 {
+		t.Errorf("%d data wishes and %d entries, one of them true, outlive their patience", n, m)
+	}
 }
 
 func TestSubscribeBeforeActive(t *testing.T) {
