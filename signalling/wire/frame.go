@@ -97,6 +97,9 @@ func unmarshal(frame []byte, enc Encoding, m proto.Message, limit int) error {
 	if len(frame) > limit {
 		return fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(frame), limit)
 	}
+	if tooMany(frame, enc, m.ProtoReflect().Descriptor()) {
+		return fmt.Errorf("%w: more than %d elements", ErrTooLarge, maxElements)
+	}
 	var err error
 	if enc == Text {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(frame, m)
