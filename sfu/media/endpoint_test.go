@@ -399,7 +399,10 @@ func TestHeldReader(t *testing.T) {
 		if err := client.transport.SendData(session.Lossy, []byte("little")); err != nil {
 			t.Fatal(err)
 		}
-		server.untilEvent("lossy data", func(e media.TransportEvent) bool { d, ok := e.(media.DataReceived); return ok && d.Channel == session.Lossy })
+		server.untilEvent("lossy data", func(e media.TransportEvent) bool {
+			d, ok := e.(media.DataReceived)
+			return ok && d.Channel == session.Lossy
+		})
 		n.Impair(sfutest.Impairment{Loss: 1})
 		for range 3000 {
 			_ = server.transport.SendData(session.Reliable, make([]byte, 1000))
