@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/sfu"
+	"weir/sfu/codec"
 	"weir/sfu/loss"
 	"weir/sfu/negotiate"
 )
@@ -14,6 +15,8 @@ import (
 type incoming struct {
 	ssrc, rtx   uint32
 	kind        sfu.Kind
+	reader      codec.Reader
+	dependency  uint8 // id of the dependency descriptor
 	clock       uint32
 	publication sfu.PublicationID
 	wide        uint8               // id of the transport-wide number
@@ -56,7 +59,8 @@ type incoming struct {
 func newIncoming(r *negotiate.Receive, s negotiate.Stream) *incoming {
 	in := &incoming{
 		ssrc: s.SSRC, rtx: s.RTX, kind: r.Kind, publication: r.Publication, wide: r.Extensions.TransportCC,
-		codecs: map[uint8]sfu.Codec{}, clock: 90000, lost: loss.New(loss.Config{}),
+		dependency: r.Extensions.Dependency,
+		codecs:     map[uint8]sfu.Codec{}, clock: 90000, lost: loss.New(loss.Config{}),
 	}
 	for _, f := range r.Formats {
 		if f.Codec == sfu.RED {
@@ -66,6 +70,14 @@ func newIncoming(r *negotiate.Receive, s negotiate.Stream) *incoming {
 		in.nack = in.nack || f.Feedback.Has(negotiate.NACK)
 	}
 	return in
+}
+
+// opens reports whether a keyframe starts with the packet: a decoder can begin with it.
+func (in *incoming) opens(p *sfu.Packet, index sfu.ExtSeq) bool {
+	p.Seq = index
+	var d codec.Description
+	err := in.reader.Describe(in.codecs[p.PayloadType], p, codec.Extension(p, in.dependency), &d)
+	return err == nil && d.Keyframe
 }
 
 // received takes a packet, original or repaired. It reports false for a copy.

@@ -49,7 +49,7 @@ type leg struct {
 	buf       []byte
 	latency   Histogram
 	ring      *keyring.Ring // opens frames; nil: they are not encrypted
-	firsts    [3]int64      // by kind: first packet
+	firsts    [3]int64      // by kind: first packet; of video the first of a keyframe, before which nothing decodes
 	asked     uint64        // keyframes asked of the server
 	wanted    []uint32      // streams that the bot wants a keyframe of
 	trailer   []byte        // of frames that the focus makes
@@ -92,7 +92,7 @@ func (l *leg) HandleRTP(now int64, b []byte, index sfu.ExtSeq) {
 		}
 		seq = sfu.Seq(binary.BigEndian.Uint16(payload)).Extend(in.highest)
 	}
-	if l.firsts[in.kind] == 0 {
+	if l.firsts[in.kind] == 0 && (in.kind != sfu.Video || !repaired && in.opens(p, index)) {
 		l.firsts[in.kind] = now
 	}
 	if !in.received(now, seq, p, repaired) {
@@ -114,11 +114,13 @@ func (l *leg) HandleRTP(now int64, b []byte, index sfu.ExtSeq) {
 		in.troubled = true
 		l.troubled = append(l.troubled, in)
 	}
+	sent, ok := int64(0), false
 	if l.ring != nil {
-		if sent, ok := in.opener.add(l.ring, seq, p); ok {
-			l.latency.Add(max(now-sent, 0))
-		}
-	} else if sent, ok := readStamp(p.Raw); ok {
+		sent, ok = in.opener.add(l.ring, seq, p)
+	} else {
+		sent, ok = readStamp(p.Raw)
+	}
+	if ok && sent >= in.first { // what was sent before is a start from the server's memory: its age is no latency
 		l.latency.Add(max(now-sent, 0))
 	}
 }

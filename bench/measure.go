@@ -272,10 +272,13 @@ func (l *load) account(m *member, s *Snapshot) {
 // finish turns two readings into the run's numbers.
 func (l *load) finish(first, end counters) {
 	r := &l.run
-	var join, video, audio Histogram
+	var join, live, video, audio Histogram
 	times := func(s *Snapshot, watched bool) {
 		if s.Joined != 0 {
 			join.Add(s.Joined - s.Began)
+		}
+		if s.Live != 0 {
+			live.Add(s.Live - s.Began)
 		}
 		if s.FirstVideo != 0 && watched {
 			video.Add(s.FirstVideo - s.Began)
@@ -292,7 +295,7 @@ func (l *load) finish(first, end counters) {
 		times(&s, m.watched)
 		l.account(m, &s)
 	}
-	r.Join, r.FirstVideo, r.FirstAudio = spread(&join), spread(&video), spread(&audio)
+	r.Join, r.Live, r.FirstVideo, r.FirstAudio = spread(&join), spread(&live), spread(&video), spread(&audio)
 	latency := end.latency.Since(&first.latency)
 	r.Latency = spread(&latency)
 	l.dataMu.Lock()

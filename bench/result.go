@@ -46,7 +46,8 @@ type Run struct {
 	Latency    Spread `json:"latency"`     // from bot to bot, one way
 	DataDelay  Spread `json:"data_delay"`  //
 	Join       Spread `json:"join"`        // dialling to the welcome
-	FirstVideo Spread `json:"first_video"` // dialling to the first packet
+	Live       Spread `json:"live"`        // dialling to a transport that media can flow on
+	FirstVideo Spread `json:"first_video"` // dialling to the first packet that a decoder can begin with
 	FirstAudio Spread `json:"first_audio"` //
 
 	ServerCPU        float64 `json:"server_cpu"`        // s in the window; 0: not measured
@@ -137,6 +138,7 @@ var Metrics = []Metric{
 	{"join_p50", "Join p50", "ms", -1, func(r *Run) (float64, bool) { return r.Join.P50, r.Join.Count > 0 }},
 	{"join_p95", "Join p95", "ms", -1, func(r *Run) (float64, bool) { return r.Join.P95, r.Join.Count > 0 }},
 	{"join_p99", "Join p99", "ms", -1, func(r *Run) (float64, bool) { return r.Join.P99, r.Join.Count > 0 }},
+	{"live_p50", "Join to connected p50", "ms", -1, func(r *Run) (float64, bool) { return r.Live.P50, r.Live.Count > 0 }},
 	{"first_video_p50", "Join to first video packet p50", "ms", -1, func(r *Run) (float64, bool) { return r.FirstVideo.P50, r.FirstVideo.Count > 0 }},
 	{"first_video_p99", "Join to first video packet p99", "ms", -1, func(r *Run) (float64, bool) { return r.FirstVideo.P99, r.FirstVideo.Count > 0 }},
 	{"first_audio_p50", "Join to first audio packet p50", "ms", -1, func(r *Run) (float64, bool) { return r.FirstAudio.P50, r.FirstAudio.Count > 0 }},

@@ -131,6 +131,14 @@ func (r *Reader) firstOfTimestamp(p *sfu.Packet) bool {
 	return first
 }
 
+// Again is a reader for packets of the stream that were described before. Its descriptions share what r learned, so that
+// those of r may follow them.
+func (r *Reader) Again() Reader {
+	again := Reader{dd: r.dd}
+	again.dd.scratch = nil
+	return again
+}
+
 // ReadNumbers reads the numbers alone; unlike Describe it needs no state, so it serves retransmissions.
 func ReadNumbers(c sfu.Codec, payload, dd []byte) Numbers {
 	var d Description

@@ -71,7 +71,7 @@ func (p *Participant) AddPublication(v session.PublicationView) *Publication {
 	if pub := p.pubs[v.ID]; pub != nil {
 		return pub
 	}
-	pub := &Publication{id: v.ID, kind: v.Kind, leg: p.up, layers: slices.Clone(v.Layers), patience: layerSilence}
+	pub := &Publication{id: v.ID, kind: v.Kind, leg: p.up, layers: slices.Clone(v.Layers), patience: layerSilence, encrypted: v.Encryption != sfu.NotEncrypted}
 	for _, c := range v.Codecs {
 		if len(pub.layers) == 0 {
 			pub.layers = slices.Clone(c.Layers)
@@ -116,7 +116,7 @@ func (p *Participant) Subscribe(pub *Publication, send negotiate.Send, target sf
 	p.subs[pub.id] = s
 	s.SetTarget(target, paused)
 	pub.addSubscription(s)
-	s.askKeyframe()
+	pub.start()
 	return s
 }
 

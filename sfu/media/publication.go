@@ -44,6 +44,9 @@ type Publication struct {
 	wanted  atomic.Uint32             // layerSet that a keyframe is wanted of
 	flowing atomic.Uint32             // layerSet that flows
 
+	encrypted bool        // end to end, so that frames end with the index of their key
+	starting  atomic.Bool // subscriptions wait to begin
+
 	// under the leg's lock
 	streams []*stream
 	pending []arrival
@@ -53,6 +56,7 @@ type Publication struct {
 	fir     uint8             // FIR command number (RFC 5104 section 4.3.1.1)
 	octets  [maxSpatial][maxTemporal]uint64
 	counted int64 // start of the rate window
+	began   int64 // when subscriptions were last let begin
 
 	cadence cadence
 
@@ -202,6 +206,10 @@ func (p *Publication) accept(a *arrival, now int64) {
 	l.Spatial = a.stream.spatial + l.Spatial
 	if l.Spatial < 0 || l.Spatial >= maxSpatial {
 		l.Spatial = maxSpatial - 1
+	}
+	a.stream.opening.note(a, p.epoch.Load())
+	if p.encrypted && a.stream.opening.noteKey(a) {
+		p.rekeyed(now)
 	}
 	p.recent[l.Spatial] = now
 	p.octets[l.Spatial][min(max(l.Temporal, 0), maxTemporal-1)] += uint64(len(a.Raw))

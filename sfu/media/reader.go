@@ -113,7 +113,7 @@ func (r *reader) datagram(now int64, from netip.AddrPort, b []byte) {
 	}
 }
 
-// media decrypts and hands on. RTP and RTCP share the port: RTCP has payload types 64 to 95 (RFC 5761 section 4).
+// media decrypts and hands on.
 func (r *reader) media(now int64, ro *route, b []byte) {
 	t := ro.owner.Load()
 	if t == nil {
@@ -125,7 +125,7 @@ func (r *reader) media(now int64, ro *route, b []byte) {
 		return
 	}
 	var err error
-	if kind := b[1] & 0x7f; kind >= 64 && kind <= 95 {
+	if isRTCP(b) {
 		err = t.takeRTCP(now, b, r)
 	} else {
 		err = t.takeRTP(now, b, r)

@@ -56,7 +56,7 @@ func (s *Subscription) repair(now int64, seq sfu.Seq, out *Burst, scratch, heade
 		return
 	}
 	st := s.pub.stream(src.Stream)
-	if st == nil || !sp.replies.Allow(seq.Extend(sp.mapper.Next()), now, s.leg.rtt()) {
+	if st == nil || seq.Extend(sp.mapper.Next()) < sp.squeezed.from || !sp.replies.Allow(seq.Extend(sp.mapper.Next()), now, s.leg.rtt()) {
 		s.leg.engine.drop(dropTooOld)
 		return
 	}
@@ -74,7 +74,7 @@ func (s *Subscription) repair(now int64, seq sfu.Seq, out *Burst, scratch, heade
 	p.Raw = b
 	dd := codec.Extension(&p, ids.Dependency)
 	numbers := codec.ReadNumbers(s.in.Codec, p.Payload(), dd)
-	n, ok := sp.mapper.Again(seq, p.Timestamp, numbers, p.Marker)
+	n, ok := sp.mapper.Again(seq, sp.squeezed.timestamp(src.Stream, src.Seq, p.Timestamp), numbers, p.Marker)
 	if !ok {
 		return
 	}

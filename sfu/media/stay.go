@@ -94,6 +94,9 @@ func (s *stay) transportEvent(t session.Target, sends bool, ev TransportEvent) {
 		state, ok := map[State]session.TransportState{
 			Connected: session.TransportConnected, Disconnected: session.TransportDisconnected, Failed: session.TransportFailed,
 		}[ev.State]
+		if ev.State == Connected {
+			s.media.Leg(t).ready()
+		}
 		if ok {
 			in.insist(item{event: session.TransportChanged{ID: s.id, Target: t, State: state}})
 		}

@@ -30,6 +30,7 @@ type stream struct {
 	timing    *rewrite.Clock
 	missing   *loss.Tracker // nil: nack was not agreed
 	recent    int64         // arrival of the last packet
+	opening   opening
 
 	mu      sync.Mutex // under it: the rest, which NACKs and reports of subscribers read
 	history *history.Ring
@@ -120,7 +121,7 @@ func (r *reception) lossSince() (expected, missing uint64) {
 
 // newStream is made under the leg's lock.
 func newStream(ssrc uint32, s *section, spatial int8, id uint8) *stream {
-	st := &stream{ssrc: ssrc, pub: s.pub, spatial: spatial, rank: s.rank, id: id, history: history.New(history.ForKind(s.pub.kind))}
+	st := &stream{ssrc: ssrc, pub: s.pub, spatial: spatial, rank: s.rank, id: id, history: history.New(history.ForKind(s.pub.kind)), opening: opening{key: noKey}}
 	st.ids, st.svc = s.receive.Extensions, s.svc()
 	for _, f := range s.receive.Formats {
 		if f.Feedback.Has(negotiate.NACK) {

@@ -58,6 +58,7 @@ type space struct {
 	packets, octets uint32
 	replies         loss.Replies
 	headers         *sentHeaders
+	squeezed        squeeze
 }
 
 // receipt is what the receiver last reported.
@@ -85,7 +86,11 @@ func (s *Subscription) SetTarget(target sfu.Layer, paused bool) {
 		s.mu.Lock()
 		s.nextAsk = 0
 		s.mu.Unlock()
-		s.askKeyframe()
+		if s.waits() {
+			s.pub.start()
+		} else {
+			s.askKeyframe()
+		}
 	}
 }
 
@@ -100,7 +105,12 @@ func (s *Subscription) goal() (target sfu.Layer, on bool) {
 
 // askKeyframe asks for a keyframe of what should be forwarded.
 func (s *Subscription) askKeyframe() {
-	if t, on := s.goal(); on {
+	t, on := s.goal()
+	switch {
+	case !on:
+	case s.waits():
+		s.pub.want(s.pub.openings(t))
+	default:
 		s.pub.want(1 << layerSet(s.pub.flowing.Load()).best(min(t.Spatial, maxSpatial-1)))
 	}
 }
@@ -139,7 +149,7 @@ func (s *Subscription) forward(now int64, batch []arrival, out *Burst, header []
 	if s.closed || !s.leg.out.Ready() {
 		return
 	}
-	if !on && (s.selector == nil || !s.selector.Current().Valid()) {
+	if !on && s.idle() {
 		return
 	}
 	if e := s.pub.epoch.Load(); e != s.epoch {
@@ -151,6 +161,9 @@ func (s *Subscription) forward(now int64, batch []arrival, out *Burst, header []
 	goal := target
 	if on && !s.cfg.SVC {
 		goal.Spatial = layerSet(s.pub.flowing.Load()).best(target.Spatial)
+	}
+	if on && s.pub.kind == sfu.Video && s.idle() {
+		s.replay(now, goal, batch, out, header)
 	}
 	o := s.leg.out
 	o.Lock()

@@ -66,6 +66,7 @@ func (l *Leg) tick(now int64, out *Burst) int64 {
 	if now-l.lastIn > quietAfter {
 		l.quiet = true
 	}
+	l.begin(now, out)
 	next := now + int64(idlePeriod)
 	if !l.quiet && len(l.pubs) > 0 {
 		next = now + int64(tickPeriod)

@@ -37,7 +37,8 @@ type Transport struct {
 
 	rx    sync.Mutex // held while the handler runs: two sockets may carry one transport for a moment when it roams
 	in    *inbound   // nil: no keys yet
-	dirty uint64     // readers that owe a Flush
+	early early
+	dirty uint64 // readers that owe a Flush
 
 	mu         sync.Mutex // guards what follows; a leaf
 	started    bool
@@ -200,9 +201,7 @@ func (t *Transport) run(client bool, fingerprint string) {
 		return
 	}
 	t.out.install(k.outRTP, k.outRTCP)
-	t.rx.Lock()
-	t.in = newInbound(k.inRTP, k.inRTCP)
-	t.rx.Unlock()
+	t.unlock(newInbound(k.inRTP, k.inRTCP))
 	t.mu.Lock()
 	t.dtls, t.keyed, t.profile = conn, true, k.profile
 	serve := t.wantData
@@ -337,7 +336,7 @@ func (t *Transport) teardown() {
 	defer t.endpoint.idle.Done()
 	t.endpoint.forget(t)
 	t.rx.Lock()
-	t.in = nil
+	t.in, t.early = nil, early{}
 	t.rx.Unlock()
 	t.mu.Lock()
 	conn := t.dtls

@@ -319,6 +319,9 @@ func (m *Mapper) Timestamp(stream uint8, ts uint32) (uint32, bool) {
 	return ts + s.timestamp, true
 }
 
+// Latest is when the packet with the highest numbers arrived; 0 before the first.
+func (m *Mapper) Latest() int64 { return m.at }
+
 // Next is the number that the next packet gets; 0 before the first.
 func (m *Mapper) Next() sfu.ExtSeq { return m.next }
 
