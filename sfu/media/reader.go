@@ -17,7 +17,7 @@ type reader struct {
 	dirty    []*Transport // had media in this batch
 	out      *Burst
 
-	reply [128]byte // a STUN answer
+	scratch [128]byte // a STUN message of ours
 
 	lastAddr  netip.AddrPort
 	lastRoute *route
@@ -158,7 +158,11 @@ func (r *reader) stun(now int64, from netip.AddrPort, b []byte) {
 			e.drop(DropNoTransport)
 		} else if t := ro.owner.Load(); t == nil {
 			e.drop(DropNoTransport)
-		} else if t.lite == nil && !t.conns.Load().push(from, b) {
+		} else if t.lite != nil {
+			if m.kind == stunSuccess && !t.lite.answered(now, from, &m) {
+				e.drop(DropSTUNIntegrity)
+			}
+		} else if !t.conns.Load().push(from, b) {
 			e.drop(DropQueueFull)
 		}
 		return
@@ -190,18 +194,21 @@ func (r *reader) stun(now int64, from netip.AddrPort, b []byte) {
 
 // answer replies for a lite agent, from the socket that was asked.
 func (r *reader) answer(now int64, from netip.AddrPort, m *stunMessage, remote []byte, c *muxConns, l *liteAgent) {
-	b := r.reply[:0]
 	switch {
 	case m.obeys:
-		b = appendRoleConflict(b, m, c.pwd)
+		r.reply(from, appendRoleConflict(r.scratch[:0], m, c.pwd))
 	case !l.takes(remote):
 		r.endpoint.drop(DropSTUNUfrag)
-		return
 	default:
-		b = appendSuccess(b, m, from, c.pwd)
-		l.checked(now, from, m.nominates)
+		r.reply(from, appendSuccess(r.scratch[:0], m, from, c.pwd))
+		if l.checked(now, from, m.nominates) {
+			r.reply(from, l.appendCheck(r.scratch[:0], now, from))
+		}
 	}
-	one := [1]Message{{Addr: from, Buf: b}}
+}
+
+func (r *reader) reply(to netip.AddrPort, b []byte) {
+	one := [1]Message{{Addr: to, Buf: b}}
 	r.endpoint.sent.packets.Add(1)
 	r.endpoint.sent.bytes.Add(uint64(len(b)))
 	_ = r.socket.WriteBatch(one[:]) // the only error is the socket's end

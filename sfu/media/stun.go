@@ -21,6 +21,7 @@ const (
 	stunIntegrity     = 0x0008
 	stunErrorCode     = 0x0009
 	stunXORMapped     = 0x0020
+	stunPriority      = 0x0024
 	stunUseCandidate  = 0x0025
 	stunFingerprint   = 0x8028
 	stunControlled    = 0x8029
@@ -120,6 +121,18 @@ func appendSuccess(dst []byte, m *stunMessage, from netip.AddrPort, password str
 		dst = append(dst, b^m.raw[4+i])
 	}
 	return appendStunEnd(dst, start, password)
+}
+
+// appendRequest writes a check of a controlled agent (RFC 8445 section 7.2.2).
+func appendRequest(dst []byte, id [12]byte, user string, tiebreaker []byte, password string) []byte {
+	start := len(dst)
+	dst = append(dst, 0, stunRequest, 0, 0)
+	dst = append(binary.BigEndian.AppendUint32(dst, stunCookie), id[:]...)
+	dst = append(dst, 0, stunUsername, byte(len(user)>>8), byte(len(user)))
+	dst = append(append(dst, user...), make([]byte, (4-len(user)%4)%4)...)
+	dst = append(dst, 0, stunPriority, 0, 4, 110, 255, 255, 255) // peer-reflexive (RFC 8445 section 7.1.1)
+	dst = append(dst, stunControlled>>8, stunControlled&0xff, 0, 8)
+	return appendStunEnd(append(dst, tiebreaker[:8]...), start, password)
 }
 
 // appendRoleConflict tells the sender to take the controlling role (RFC 8445 section 7.3.1.1).

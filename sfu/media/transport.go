@@ -71,7 +71,7 @@ func (e *Endpoint) NewTransport(cfg TransportConfig, h Handler) (*Transport, err
 	t.data.t = t
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	if cfg.Lite {
-		t.lite = &liteAgent{t: t}
+		t.lite = newLiteAgent(t)
 	}
 	c := newMuxConns(t)
 	t.conns.Store(c)
@@ -158,7 +158,7 @@ func (t *Transport) Start(remote RemoteDescription) error {
 	var err error
 	switch {
 	case t.lite != nil:
-		t.lite.start(remote.Ufrag)
+		t.lite.start(remote.Ufrag, remote.Pwd)
 	case t.cfg.Controlling:
 		_, err = t.agent.StartDial(remote.Ufrag, remote.Pwd)
 	default:
@@ -280,7 +280,7 @@ func (t *Transport) Restart() (LocalDescription, error) {
 // Restarted completes it with the far side's new credentials.
 func (t *Transport) Restarted(remote RemoteDescription) error {
 	if t.lite != nil {
-		t.lite.start(remote.Ufrag)
+		t.lite.start(remote.Ufrag, remote.Pwd)
 		return t.addCandidates(remote.Candidates)
 	}
 	if err := t.agent.SetRemoteCredentials(remote.Ufrag, remote.Pwd); err != nil {
