@@ -81,7 +81,8 @@ export async function askDoor(world, door, user, room, { openid, ...change } = {
 
 /**
  * Synapse, a focus that it advertises, a browser and the host page. `registered` is the reach of the focus's appservice
- * registration, which Synapse loads as `weir registration` wrote it; without it the focus knows nobody's membership.
+ * registration. Synapse then loads what `weir registration` and `weir advise` wrote, unedited; without a registration the
+ * focus knows nobody's membership.
  */
 export async function startWorld({ registered, config = {}, synapse: settings = {} } = {}) {
     const homeserver = await freePort();
@@ -91,7 +92,7 @@ export async function startWorld({ registered, config = {}, synapse: settings = 
     );
     const transports = [{ type: "livekit", livekit_service_url: focus.http }];
     const started = await Promise.allSettled([
-        startSynapse({ port: homeserver, transports, appservices: registered ? [focus.registration] : [], ...settings }),
+        startSynapse({ port: homeserver, ...(registered ? { advice: focus.advice } : { transports }), ...settings }),
         focus.start(),
         startBrowser(),
         serveElementCall(),

@@ -1,5 +1,5 @@
 // The programs under test, started on loopback and stopped by their process ids.
-import { spawn } from "node:child_process";
+import { execFile as execute, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -7,8 +7,11 @@ import { createServer, connect as dial } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 export const bin = process.env.BIN ?? fileURLToPath(new URL("../../bin/", import.meta.url));
+
+const execFile = promisify(execute);
 
 /** A free TCP port of loopback. */
 export async function freePort() {
@@ -131,6 +134,7 @@ export async function makeFocus(config, { registered } = {}) {
     const folder = await mkdtemp(join(tmpdir(), "weir-focus-"));
     const file = join(folder, "weir.yaml");
     const registration = registered && join(folder, "registration.yaml");
+    const advice = registered && join(folder, "synapse.yaml");
     const http = `http://127.0.0.1:${port}`;
     const whole = {
         public_url: http,
@@ -148,13 +152,15 @@ export async function makeFocus(config, { registered } = {}) {
         const made = run(`${bin}/weir`, ["registration", "--config", file, "--mode", registered, "--write"]);
         await made.ended;
         if (made.child.exitCode !== 0) throw new Error(`weir registration: ${made.output()}`);
+        await writeFile(advice, (await execFile(`${bin}/weir`, ["advise", "synapse", "--config", file])).stdout);
     }
     let process;
     return {
         port,
         http,
         ws: `ws://127.0.0.1:${port}`,
-        registration,
+        file,
+        advice,
         output: () => process.output(),
 
         /** Starts it, or starts it again after stop, with what it had stored. */

@@ -12,7 +12,19 @@ const unlimited = { per_second: 10_000, burst_count: 10_000 };
 const secret = () => randomBytes(24).toString("base64url");
 
 /** homeserver.yaml; JSON is YAML. The experimental flags are those that MatrixRTC needs. */
-function configuration({ serverName, port, folder, transports, appservices, extra }) {
+/** What a homeserver for calls has beside what it has anyway: as `weir advise synapse` says, where there is no such advice. */
+const forCalls = (transports) => ({
+    experimental_features: {
+        msc3266_enabled: true,
+        msc4143_enabled: true,
+        msc4222_enabled: true,
+        msc4354_enabled: true,
+    },
+    max_event_delay_duration: "24h",
+    matrix_rtc: { transports },
+});
+
+function configuration({ serverName, port, folder, transports, advice, extra }) {
     return {
         server_name: serverName,
         public_baseurl: `http://127.0.0.1:${port}/`,
@@ -30,17 +42,7 @@ function configuration({ serverName, port, folder, transports, appservices, extr
         suppress_key_server_warning: true,
         bcrypt_rounds: 4,
         presence: { enabled: false },
-        experimental_features: {
-            msc3266_enabled: true,
-            msc4143_enabled: true,
-            msc4222_enabled: true,
-            msc4354_enabled: true,
-            msc4502_enabled: true,
-            msc4512_enabled: true,
-        },
-        max_event_delay_duration: "24h",
-        matrix_rtc: { transports },
-        app_service_config_files: appservices,
+        ...(advice ? {} : forCalls(transports)),
         rc_message: unlimited,
         rc_registration: unlimited,
         rc_login: { address: unlimited, account: unlimited, failed_attempts: unlimited },
@@ -62,13 +64,13 @@ const logging = {
 };
 
 /**
- * Starts Synapse. `transports` is what it advertises to clients; `appservices` are paths of registrations; `port` is
- * given by who must know it before the start.
+ * Starts Synapse. `advice` is a file of configuration that it loads first; without one `transports` is what it advertises
+ * to clients. `port` is given by who must know it before the start.
  */
-export async function startSynapse({ serverName = "hs.test", transports = [], appservices = [], extra = {}, port } = {}) {
+export async function startSynapse({ serverName = "hs.test", transports = [], advice, extra = {}, port } = {}) {
     port ??= await freePort();
     const folder = await mkdtemp(join(tmpdir(), "weir-synapse-"));
-    const config = configuration({ serverName, port, folder, transports, appservices, extra });
+    const config = configuration({ serverName, port, folder, transports, advice, extra });
     const file = join(folder, "homeserver.yaml");
     await writeFile(file, JSON.stringify(config, null, 2));
     await writeFile(join(folder, "log.yaml"), JSON.stringify(logging));
@@ -84,7 +86,7 @@ export async function startSynapse({ serverName = "hs.test", transports = [], ap
 
         /** Starts it, or starts it again after stop. */
         async start() {
-            process = run(python, ["-m", "synapse.app.homeserver", "-c", file], { PYTHONUNBUFFERED: "1" });
+            process = run(python, ["-m", "synapse.app.homeserver", ...(advice ? ["-c", advice] : []), "-c", file], { PYTHONUNBUFFERED: "1" });
             await until(
                 "Synapse",
                 async () => {
