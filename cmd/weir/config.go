@@ -59,6 +59,8 @@ type rtcSection struct {
 	NodeIP    string       `yaml:"node_ip"`   // LiveKit's key: one more of them
 	// UseExternalIP is LiveKit's key; true would ask strangers for our address, which this version cannot.
 	UseExternalIP bool `yaml:"use_external_ip"`
+	// IO is how datagrams pass between us and the kernel: "auto", the best way of the system, or "plain", one for each call.
+	IO string `yaml:"io"`
 }
 
 // roomSection keeps LiveKit's name and keys: here a room is a session.
@@ -109,7 +111,7 @@ type storageSection struct {
 func newConfig() *Config {
 	return &Config{
 		BindAddresses: []netip.Addr{netip.IPv6Unspecified()}, Port: 7880,
-		TLS: tlsSection{Mode: "none"}, RTC: rtcSection{UDPPort: 7882},
+		TLS: tlsSection{Mode: "none"}, RTC: rtcSection{UDPPort: 7882, IO: "auto"},
 		Homeserver: matrix.Config{ProxyAuth: "hs_token", AssertIdentity: true},
 		Policy:     policy.Config{Publish: "own"},
 		Room:       roomSection{EmptyTimeout: 300, DepartureTimeout: 20},
@@ -274,6 +276,7 @@ func (c *Config) checkListeners(r *settings.Reader) {
 			r.Reject("rtc.node_ip", fmt.Sprintf("%q is no address that a client could reach", c.RTC.NodeIP))
 		}
 	}
+	oneOf(r, "rtc.io", c.RTC.IO, "auto", "plain")
 	if c.RTC.UseExternalIP {
 		r.Reject("rtc.use_external_ip", "not available yet: write the external address into rtc.advertise")
 	}

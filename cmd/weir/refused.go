@@ -34,7 +34,7 @@ var refused = map[string]string{
 	"rtc.interfaces":            "not available yet: write the addresses into rtc.advertise",
 	"rtc.ips":                   "not available yet: write the addresses into rtc.advertise",
 	"rtc.turn_servers":          "not available yet: media goes over UDP to rtc.udp_port",
-	"rtc.batch_io":              "there is nothing to choose: the best way of this system is taken by itself",
+	"rtc.batch_io":              "the best way of this system is taken by itself; rtc.io: plain turns that off",
 
 	"room.playout_delay":       "not available yet",
 	"room.sync_streams":        "not available yet",

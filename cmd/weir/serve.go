@@ -105,9 +105,10 @@ func start(ctx context.Context, c *Config, home installation, log *slog.Logger) 
 func (f *focus) openMedia() error {
 	c := f.cfg
 	bind := mediaBind(c.BindAddresses)
-	sockets, err := media.ListenUDP(netip.AddrPortFrom(bind, uint16(c.RTC.UDPPort)), media.SocketConfig{}, f.log)
+	path := media.SocketConfig{Plain: c.RTC.IO == "plain"}
+	sockets, err := media.ListenUDP(netip.AddrPortFrom(bind, uint16(c.RTC.UDPPort)), path, f.log)
 	if err != nil && bind == netip.IPv6Unspecified() { // a system without IPv6
-		sockets, err = media.ListenUDP(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(c.RTC.UDPPort)), media.SocketConfig{}, f.log)
+		sockets, err = media.ListenUDP(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(c.RTC.UDPPort)), path, f.log)
 	}
 	if err != nil {
 		return fmt.Errorf("rtc.udp_port: %w", err)

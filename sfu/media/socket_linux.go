@@ -75,14 +75,19 @@ func ListenUDP(addr netip.AddrPort, cfg SocketConfig, log *slog.Logger) ([]Socke
 		sockets = append(sockets, s)
 	}
 	first := sockets[0].(*batchedSocket)
-	receive, send := first.buffers()
+	receive, send := buffers(first.fd)
 	log.Info("media sockets open", "address", addr, "path", "batched", "sockets", count, "segments", first.gso.Load(),
 		"receive_buffer", receive, "send_buffer", send)
+	warnSmallBuffer(receive, log)
+	return sockets, nil
+}
+
+// warnSmallBuffer tells the operator what to set when the kernel gave less than was asked.
+func warnSmallBuffer(receive int, log *slog.Logger) {
 	if receive < socketBuffer {
 		log.Warn("the kernel gives a smaller receive buffer than asked: bursts may be lost", "asked", socketBuffer, "given", receive,
 			"advice", fmt.Sprintf("sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d", socketBuffer, socketBuffer))
 	}
-	return sockets, nil
 }
 
 func listenPlainLogged(addr netip.AddrPort, log *slog.Logger, why string) ([]Socket, error) {
@@ -90,7 +95,19 @@ func listenPlainLogged(addr netip.AddrPort, log *slog.Logger, why string) ([]Soc
 	if err != nil {
 		return nil, err
 	}
-	log.Info("media socket open", "address", s.LocalAddr(), "path", "plain", "reason", why)
+	receive, send := 0, 0
+	raw, err := s.(*plainSocket).conn.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			forceBuffers(int(fd))
+			receive, send = buffers(int(fd))
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	log.Info("media socket open", "address", s.LocalAddr(), "path", "plain", "reason", why, "receive_buffer", receive, "send_buffer", send)
+	warnSmallBuffer(receive, log)
 	return []Socket{s}, nil
 }
 
@@ -194,11 +211,7 @@ func (s *batchedSocket) configure(fd int) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 		return fmt.Errorf("SO_REUSEPORT: %w", err)
 	}
-	for _, o := range [...][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer) != nil { // wants CAP_NET_ADMIN
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], socketBuffer)
-		}
-	}
+	forceBuffers(fd)
 	_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it datagrams come one by one
 	_, err := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
 	s.gso.Store(err == nil)
@@ -210,10 +223,19 @@ func (s *batchedSocket) configure(fd int) error {
 	return nil
 }
 
+// forceBuffers asks for large buffers: for what is wanted with CAP_NET_ADMIN, else for what everybody may have of it.
+func forceBuffers(fd int) {
+	for _, o := range [...][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], socketBuffer)
+		}
+	}
+}
+
 // buffers are the sizes that the kernel gave; it tells the double, for its own overhead.
-func (s *batchedSocket) buffers() (receive, send int) {
-	receive, _ = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
-	send, _ = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+func buffers(fd int) (receive, send int) {
+	receive, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	send, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
 	return receive / 2, send / 2
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -297,14 +298,28 @@ func TestListenUDP(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	sockets, err = ListenUDP(loopback, SocketConfig{Plain: true}, log)
+	var said bytes.Buffer
+	sockets, err = ListenUDP(loopback, SocketConfig{Plain: true}, slog.New(slog.NewTextHandler(&said, nil)))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := strings.Count(said.String(), "path=plain"); n != 1 || !strings.Contains(said.String(), "receive_buffer=") {
+		t.Errorf("the path was said %d times: %s", n, said.String())
 	}
 	if _, ok := sockets[0].(*plainSocket); !ok || len(sockets) != 1 {
 		t.Errorf("asked for plain, got %T", sockets[0])
 	}
 	_ = sockets[0].Close()
+}
+
+func TestSmallBufferNamesTheRemedy(t *testing.T) {
+	for receive, warns := range map[int]bool{212992: true, socketBuffer - 1: true, socketBuffer: false} {
+		var said bytes.Buffer
+		warnSmallBuffer(receive, slog.New(slog.NewTextHandler(&said, nil)))
+		if got := strings.Contains(said.String(), "sysctl -w net.core.rmem_max=16777216"); got != warns {
+			t.Errorf("%d bytes: %q", receive, said.String())
+		}
+	}
 }
 
 func TestBatchedPathDoesNotAllocate(t *testing.T) {

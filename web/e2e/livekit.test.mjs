@@ -8,6 +8,7 @@ let focus, browser, bare;
 
 before(async () => {
     focus = await startDev();
+    if (process.env.WEIR_RTC__IO === "plain") assert.match(focus.output(), /path=plain/);
     browser = await startBrowser();
     bare = await servePage();
 });
