@@ -161,7 +161,7 @@ func TestServeDev(t *testing.T) {
 }
 
 // production is a focus beside a fake homeserver.
-func production(t *testing.T, more string) (p *process, base string, hs *matrixtest.Homeserver) {
+func production(t *testing.T, more string, env ...string) (p *process, base string, hs *matrixtest.Homeserver) {
 	t.Helper()
 	hs = matrixtest.New(t)
 	hs.Token("opaque", "@alice:own.example")
@@ -174,7 +174,7 @@ homeserver: {server_name: own.example, url: https://matrix.own.example, internal
 storage: {dir: %q}
 %s
 `, hs.URL(), matrixtest.Certificates(t, hs), t.TempDir(), more))
-	p = serve(t, nil, "--config", name)
+	p = serve(t, env, "--config", name)
 	return p, p.err.find(t, `msg=listening url=(https?://127\.0\.0\.1:\d+)`), hs
 }
 
