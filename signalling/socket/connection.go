@@ -48,6 +48,7 @@ type connection struct {
 	told    []session.Message
 	refused error // a Post that failed, until the machine hears of it
 	why     client.Why
+	broken  bool // a write failed
 	closing bool
 	flushBy time.Time // set when closing
 }
@@ -209,7 +210,9 @@ func (c *connection) do(eff client.Effect) {
 	}
 }
 
-// write sends one frame. A failure is not handled here: it breaks the socket, and the reader reports it.
+// write sends one frame. A failure is not handled here: it breaks the socket, and the reader reports it, after what the
+// client had said before. One that leaves often closes its end while we write, and would stay as a ghost if its leave
+// were not read.
 func (c *connection) write(w client.Write) {
 	kind := websocket.BinaryMessage
 	if w.Text {
@@ -218,8 +221,12 @@ func (c *connection) write(w client.Write) {
 	c.ws.EnableWriteCompression(len(w.Data) >= compressFrom)
 	_ = c.ws.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if err := c.ws.WriteMessage(kind, w.Data); err != nil {
+		if c.broken {
+			return
+		}
+		c.broken = true
 		c.log.Debug("write failed", "err", err)
-		_ = c.ws.NetConn().SetReadDeadline(time.Unix(1, 0))
+		_ = c.ws.NetConn().SetReadDeadline(time.Now().Add(flushTimeout))
 	}
 }
 

@@ -90,8 +90,27 @@ func TestStuckClient(t *testing.T) {
 		if _, lost := f.next(t).(session.ConnectionLost); !lost {
 			t.Error("the session did not hear of it")
 		}
-		if d := time.Since(began); d != writeTimeout {
+		if d := time.Since(began); d != writeTimeout+flushTimeout {
 			t.Errorf("took %v", d)
+		}
+	})
+}
+
+// What a client said before it went counts, even when we notice by a write that it is gone.
+func TestLastWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFocus("call")
+		w := newWorld(t, Config{}, f)
+		p := w.mustConnect("/rtc", query(t, v0(), token(t, nil)))
+		p.joined()
+		sink := f.next(t).(session.Join).Sink
+		for range 3 {
+			sink.Tell(session.Update{})
+		}
+		<-time.After(writeTimeout + flushTimeout/2) // it reads no more
+		leave(p)
+		if last, ok := f.next(t).(session.FromParticipant); !ok || last.Request != session.Request(session.Leave{}) {
+			t.Errorf("the session heard %+v", last)
 		}
 	})
 }
