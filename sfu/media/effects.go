@@ -243,7 +243,7 @@ func (s *stay) restartICE(sink session.Sink) {
 	s.sink = sink
 	// What a lost connection was asked for may never have arrived; the answer to the offer that follows asks again.
 	clear(s.down.asked)
-	if s.dual() && s.down.transport.Started() {
+	if s.dual() { // also when the first offer is still unanswered: it may be lost
 		s.offer(time.Now(), true)
 	}
 }
@@ -265,7 +265,8 @@ func (s *stay) settle(now time.Time) {
 	switch {
 	case g.overdue(now):
 		g.offered = time.Time{}
-		s.fail("offer", errors.New("media: the client does not answer our offer"))
+		s.loop.focus.log.Debug("offer not answered", "session", s.loop.id, "participant", s.id)
+		s.loop.post(session.NegotiationFailed{ID: s.id, Err: "the client does not answer our offer", Unanswered: true})
 	case !g.dirty:
 	case s.dual():
 		if g.offered.IsZero() {

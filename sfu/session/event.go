@@ -136,8 +136,9 @@ type (
 
 	// NegotiationFailed ends the stay with StateMismatch and a full reconnect.
 	NegotiationFailed struct {
-		ID  sfu.ParticipantID
-		Err string
+		ID         sfu.ParticipantID
+		Err        string
+		Unanswered bool // in time, which is no fault of a client whose connection is down: a resume begins anew
 	}
 
 	// StreamSeen reports the first media of a layer of a publication, and its codec.

@@ -112,6 +112,12 @@ func TestNegotiationFailed(t *testing.T) {
 	sc := newScript(t, Config{})
 	sc.enter(modern("ann"))
 	sc.has("full reconnect", NegotiationFailed{ID: "PA_ann"}, "ann ← goodbye 6 reconnect", "ann ← hangup", "close transports PA_ann")
+	sc.enter(modern("bob"))
+	sc.has("no answer", NegotiationFailed{ID: "PA_bob", Unanswered: true}, "bob ← goodbye 6 reconnect", "bob ← hangup", "close transports PA_bob")
+	sc.enter(modern("cas"))
+	sc.quiet(ConnectionLost{Sink: wire("cas"), ID: "PA_cas"})
+	sc.run("cannot answer", NegotiationFailed{ID: "PA_cas", Unanswered: true})
+	sc.has("but can fail", NegotiationFailed{ID: "PA_cas"}, "close transports PA_cas")
 }
 
 func TestSimulate(t *testing.T) {

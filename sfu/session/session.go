@@ -167,7 +167,7 @@ func (s *Session) dispatch(ev Event) {
 	case Negotiated:
 		s.negotiated(ev)
 	case NegotiationFailed:
-		if p := s.byID[ev.ID]; p != nil {
+		if p := s.byID[ev.ID]; p != nil && (p.sink != nil || !ev.Unanswered) {
 			s.farewell(p, StateMismatch, ActionReconnect)
 		}
 	case StreamSeen:
