@@ -110,7 +110,7 @@ test: check system web nested browser ## everything, installing what the tests n
 .PHONY: system
 system:
 	$(GO) vet -tags system ./bench
-	$(GO) test -tags system -run 'TestSeries|TestFocusHoldsNoKey|TestFlood' ./bench
+	$(GO) test -tags system -run 'TestSeries|TestFocusHoldsNoKey|TestFlood|TestChurn|TestSiege' ./bench
 
 # Modules of their own: the demo, and the Go SDK of LiveKit as a client.
 .PHONY: nested

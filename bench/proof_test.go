@@ -13,11 +13,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -108,64 +104,12 @@ func dump(t *testing.T, pid int, look func(region []byte)) (total int) {
 	return total
 }
 
-// startProcess builds the binary and runs it; the focus of this test is a process that shares nothing with the bots.
-func startProcess(t *testing.T) (pid int, url string) {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "weir")
-	if out, err := exec.Command("go", "build", "-o", program, "weir/cmd/weir").CombinedOutput(); err != nil {
-		t.Fatalf("building the focus: %v\n%s", err, out)
-	}
-	port := func(network string) string {
-		if network == "udp" {
-			c, err := net.ListenPacket("udp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = c.Close() }()
-			return fmt.Sprint(c.LocalAddr().(*net.UDPAddr).Port)
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-	}
-	signal := port("tcp")
-	cmd := exec.Command(program, "serve", "--dev")
-	cmd.Env = append(os.Environ(), "WEIR_PORT="+signal, "WEIR_RTC__UDP_PORT="+port("udp"), "WEIR_PROMETHEUS__PORT=0")
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(60 * time.Second)
-	for {
-		if r, err := http.Get("http://127.0.0.1:" + signal + "/readyz"); err == nil {
-			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return cmd.Process.Pid, "ws://127.0.0.1:" + signal
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("the focus does not come up:\n%s", log.String())
-		}
-	}
-}
-
 // TestFocusHoldsNoKey looks at all memory of a focus in the middle of encrypted calls, one with per-participant keys and
 // one with a password. The ciphertext of frames is there, and names are, so the tap sees what the focus holds; but no key
 // in any form is, and none of the bytes that the frames hold in clear.
 func TestFocusHoldsNoKey(t *testing.T) {
-	pid, url := startProcess(t)
+	p := startProcess(t)
+	pid, url := p.pid, p.url
 	material, clear := make([]byte, 16), make([]byte, 900)
 	_, _ = rand.Read(material)
 	_, _ = rand.Read(clear)

@@ -86,8 +86,8 @@ func (h *hall) close() {
 	h.pump.Close()
 }
 
-// bot joins a session under an identity.
-func (h *hall) bot(identity, room string, cfg BotConfig) *Bot {
+// token lets an identity into a session.
+func (h *hall) token(identity, room string) string {
 	h.t.Helper()
 	token, err := grant.Mint(grant.Grant{
 		Identity: sfu.Identity(identity), Session: sfu.SessionID(room), Join: true,
@@ -96,9 +96,18 @@ func (h *hall) bot(identity, room string, cfg BotConfig) *Bot {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return token
+}
+
+// bot joins a session under an identity.
+func (h *hall) bot(identity, room string, cfg BotConfig) *Bot {
+	h.t.Helper()
 	h.bots++
 	address, port := fmt.Sprintf("10.1.%d.%d", h.bots>>8, h.bots&255), 4000
-	cfg.URL, cfg.Token, cfg.Dial, cfg.Certificate, cfg.Seed = hallURL, token, h.network.DialStream, h.cert, uint64(h.bots)
+	cfg.URL, cfg.Token, cfg.Certificate, cfg.Seed = hallURL, h.token(identity, room), h.cert, uint64(h.bots)
+	if cfg.Dial == nil {
+		cfg.Dial = h.network.DialStream
+	}
 	cfg.Listen = func() (media.Socket, error) {
 		port++
 		s, err := h.network.Listen(fmt.Sprintf("%s:%d", address, port))
