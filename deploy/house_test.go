@@ -151,7 +151,7 @@ func TestOneImporter(t *testing.T) {
 		{"github.com/livekit/protocol", []string{"signalling/wire"}, "their messages are ours everywhere else"},
 		{"github.com/gorilla/websocket", []string{"signalling/socket", "cascade/link", "bench", "cmd/weir-bench"},
 			"a WebSocket is the socket's, the trunk's and the bots' business"},
-		{"maunium.net/go/mautrix", []string{"signalling/matrix"}, "Matrix is spoken in one place"},
+		{"maunium.net/go/mautrix", []string{"signalling/matrix", "bench/device"}, "Matrix is spoken in one place; bots have devices of their own"},
 		{"github.com/go-jose/go-jose", []string{"signalling/grant"}, "tokens are made and read in one place"},
 		{"github.com/pion/sdp", []string{"sfu/negotiate"}, "descriptions are read in one place"},
 		{"github.com/pion", []string{"sfu/media", "sfu/sfutest", "sfu/negotiate"}, "the media stack stays behind sfu/media"},
