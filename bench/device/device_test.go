@@ -37,7 +37,7 @@ func (h *homeserver) claim(d *Device) json.RawMessage {
 	return all[0]
 }
 
-func pair(t *testing.T) (h *homeserver, ann, ben *Device) {
+func pair(t *testing.T, have int) (h *homeserver, ann, ben *Device) {
 	t.Helper()
 	h = &homeserver{keys: map[string]json.RawMessage{}, oneTime: map[string][]json.RawMessage{}}
 	var err error
@@ -47,8 +47,8 @@ func pair(t *testing.T) (h *homeserver, ann, ben *Device) {
 	if ben, err = New("@ben:hs", "BEN"); err != nil {
 		t.Fatal(err)
 	}
-	h.take(t, ann, 0)
-	h.take(t, ben, 0)
+	h.take(t, ann, have)
+	h.take(t, ben, have)
 	return h, ann, ben
 }
 
@@ -71,7 +71,7 @@ func send(t *testing.T, from *Device, to Peer, content string) json.RawMessage {
 }
 
 func TestConversation(t *testing.T) {
-	h, ann, ben := pair(t)
+	h, ann, ben := pair(t, 0)
 	toBen, toAnn := h.meet(t, ann, ben), h.meet(t, ben, ann)
 	if len(h.oneTime["BEN"]) != oneTimeKeys || ann.HasSession(toBen) {
 		t.Fatal(len(h.oneTime["BEN"]), ann.HasSession(toBen))
@@ -116,7 +116,7 @@ func TestConversation(t *testing.T) {
 
 // What a homeserver or another device might try.
 func TestForgeries(t *testing.T) {
-	h, ann, ben := pair(t)
+	h, ann, ben := pair(t, 0)
 	toBen := h.meet(t, ann, ben)
 	eve, _ := New("@eve:hs", "EVE")
 	h.take(t, eve, 0)
@@ -173,7 +173,7 @@ func TestForgeries(t *testing.T) {
 
 // A message to ben that ben passes on to eve says that it was not for her.
 func TestPassedOn(t *testing.T) {
-	h, ann, ben := pair(t)
+	h, ann, ben := pair(t, 0)
 	eve, _ := New("@eve:hs", "EVE")
 	h.take(t, eve, 0)
 	toEve := h.meet(t, ann, eve)
@@ -192,7 +192,7 @@ func FuzzDecrypt(f *testing.F) {
 	f.Add([]byte(`{"algorithm":"m.olm.v1.curve25519-aes-sha2","sender_key":"x","ciphertext":{}}`), 0, byte(1))
 	f.Add([]byte(`{}`), 40, byte(0x80))
 	f.Fuzz(func(t *testing.T, raw []byte, at int, flip byte) {
-		h, ann, ben := pair(t)
+		h, ann, ben := pair(t, oneTimeKeys-1)
 		toBen := h.meet(t, ann, ben)
 		if err := ann.Begin(toBen, h.claim(ben)); err != nil {
 			t.Fatal(err)

@@ -19,6 +19,16 @@ type Message struct {
 // From says whether a message is from a device.
 func (m *Message) From(p Peer) bool { return m.User == p.User && m.Curve == p.Curve && m.Ed == p.Ed }
 
+// Whose is the device that a message is from, if it was met.
+func (d *Device) Whose(m *Message) (Peer, bool) {
+	for _, p := range d.seen {
+		if m.From(p) {
+			return p, true
+		}
+	}
+	return Peer{}, false
+}
+
 // payload is what is encrypted (Matrix v1.16, 11.12.4.2.1).
 type payload struct {
 	Type          string            `json:"type"`

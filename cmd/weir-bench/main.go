@@ -16,6 +16,7 @@ type commands struct {
 	Run     run     `cmd:"" help:"Load a server with bots and measure what it does."`
 	Compare compare `cmd:"" help:"Say what became worse from one series to another; exit code 1 if anything did."`
 	Publish publish `cmd:"" help:"Publish a test clip until stopped."`
+	Call    call    `cmd:"" help:"Be a member of a Matrix call: exchange keys, publish the clip, open every frame of the others."`
 	Peer    peer    `cmd:"" hidden:"" help:"Take part in a test of clients: open every frame, echo it under own keys."`
 }
 
