@@ -2,11 +2,13 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"weir/sfu"
 	"weir/sfu/session"
 	"weir/signalling/wire"
 )
@@ -96,4 +98,34 @@ func TestLongSilence(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestProtocols: clients of every signalling protocol since 8 are in one call.
+func TestProtocols(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t)
+		var bots []*Bot
+		for protocol := 8; protocol <= 17; protocol++ {
+			sw := sfu.Software{SDK: "js", Version: "2.0.0", Protocol: protocol, Browser: "chrome", OS: "linux"}
+			bots = append(bots, h.bot(fmt.Sprint("protocol", protocol), "hall", BotConfig{
+				Publish: []Publication{Microphone("m", 80)}, Subscribe: true, Dual: protocol < 16, Software: sw, Receive: [2]int{1, 1},
+			}))
+		}
+		for _, b := range bots {
+			h.awaitStreams(b, len(bots)-1)
+			b.Resume()
+			h.await(b, "resume", func(s *Snapshot) bool { return s.Resumes == 1 && s.State == Connected })
+		}
+		pass(5 * time.Second)
+		for i, s := range h.flow(10*time.Second, bots...) {
+			if s.Lost != 0 || s.State != Connected || s.PacketsIn < 9*500*9/10 {
+				t.Errorf("protocol %d: %s, %d packets, %d lost", 8+i, s.State, s.PacketsIn, s.Lost)
+			}
+		}
+		for _, b := range bots {
+			b.Leave()
+		}
+		h.noSessions()
+		h.close()
+	})
 }
