@@ -249,9 +249,17 @@ func (f *focus) serve(ctx context.Context, listeners []net.Listener, h http.Hand
 // maxHeader admits a join request of 1 MiB, in base64, with its token (livekit.md section 1).
 const maxHeader = 3 << 20
 
+// What strangers may keep a connection for, other than a WebSocket, which has limits of its own. A request may take
+// longer than any answer of ours: when its time is over, its handler is told to end.
+const (
+	readLimit  = 90 * time.Second // a request of 10 MiB over 1 Mbit/s; and longer than an RPC may take
+	writeLimit = 5 * time.Minute  // the call page over a bad mobile connection
+)
+
 func (f *focus) newServer(h http.Handler, t *tls.Config) *http.Server {
 	s := &http.Server{
-		Handler: h, TLSConfig: t, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		Handler: h, TLSConfig: t, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readLimit, WriteTimeout: writeLimit,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 	}
 	f.servers = append(f.servers, s)

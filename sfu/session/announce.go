@@ -46,7 +46,7 @@ func (s *Session) addTrack(p *participant, r AddTrack) {
 		s.refuse(p, NotAllowed, "no permission to publish this source", r)
 	case r.Kind != sfu.Audio && r.Kind != sfu.Video:
 		s.refuse(p, UnsupportedType, "neither audio nor video", r)
-	case len(r.CID) > maxName || len(r.Name) > maxName || len(r.Stream) > maxName:
+	case r.tooLong():
 		s.refuse(p, LimitExceeded, "name too long", r)
 	case r.Publication != "":
 		s.addBackup(p, r)
@@ -59,6 +59,15 @@ func (s *Session) addTrack(p *participant, r AddTrack) {
 	default:
 		s.announceTrack(p, r)
 	}
+}
+
+// tooLong says that a name in it is: all of them are told to everybody.
+func (r *AddTrack) tooLong() bool {
+	long := func(layers []Encoding) bool {
+		return slices.ContainsFunc(layers, func(e Encoding) bool { return len(e.RID) > maxID })
+	}
+	return len(r.CID) > maxName || len(r.Name) > maxName || len(r.Stream) > maxName || long(r.Layers) ||
+		slices.ContainsFunc(r.Codecs, func(c CodecOffer) bool { return len(c.CID) > maxName || len(c.Mime) > maxID || long(c.Layers) })
 }
 
 func (s *Session) announceTrack(p *participant, r AddTrack) {

@@ -63,7 +63,7 @@ func (s *Session) publishData(p *participant, r PublishData) {
 		outcome, text = DuplicateHandle, "handle in use"
 	case slices.ContainsFunc(p.tracks, func(t *dataTrack) bool { return t.view.Name == r.Name }):
 		outcome, text = DuplicateName, "name in use"
-	case len(p.tracks) >= maxDataTracks || len(s.handles) >= maxTrackHandles || len(r.Raw) > maxAttributes:
+	case len(p.tracks) >= maxDataTracks || len(s.handles) >= maxTrackHandles || p.tracksSize()+len(r.Raw) > maxAttributes:
 		outcome, text = LimitExceeded, "too many data tracks"
 	}
 	if outcome != OK {
@@ -82,6 +82,15 @@ func (s *Session) publishData(p *participant, r PublishData) {
 	for _, q := range s.order {
 		s.offeredData(q, t)
 	}
+}
+
+// tracksSize is what p's data tracks weigh in each update about it.
+func (p *participant) tracksSize() int {
+	n := 0
+	for _, t := range p.tracks {
+		n += len(t.view.Raw)
+	}
+	return n
 }
 
 // freeHandle is the next one no data track uses; there must be one. Numbers come round late, so that packets under way meet no stranger.

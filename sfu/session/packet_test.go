@@ -152,4 +152,6 @@ func TestDataTracks(t *testing.T) {
 		"ann ← DataUnpublished{{pos 1 pos 0 []}}",
 		"ann ← update [PA_ann active two]", "bob ← update [PA_ann active two]", "cas ← update [PA_ann active two]")
 	sc.run("unknown", ask("ann", UnpublishData{1}), "ann ← response 1 to session.UnpublishData")
+	sc.quiet(ask("ann", PublishData{Handle: 3, Name: "large", Raw: make([]byte, maxAttributes)}))
+	sc.run("everybody is told all of it, so all of it has one limit", ask("ann", PublishData{Handle: 4, Name: "x", Raw: []byte{1}}), "ann ← response 3 to session.PublishData")
 }
