@@ -40,6 +40,39 @@ func TestRoaming(t *testing.T) {
 	})
 }
 
+// TestSlowRestart: a client takes long over an ICE restart, while its media goes on over the old pair. Nobody gives it up
+// before it is silent.
+func TestSlowRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sfutest.New(1)
+		server := newSide(t, listen(t, n, "10.0.0.1:7882"), asServer)
+		client := newSide(t, listen(t, n, "10.0.0.2:5000"), asClient)
+		connect(t, client, server, false)
+		if _, err := server.transport.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		later := client.transport.Local()
+		later.Ufrag, later.Pwd = "laterfrag", "laterpasswordofthisclient"
+		if err := server.transport.Restarted(remoteOf(later, false)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint16(60) {
+			client.send(i, 1)
+			time.Sleep(time.Second)
+		}
+		server.mu.Lock()
+		for _, e := range server.events {
+			if c, ok := e.(media.StateChanged); ok && c.State > media.Connected {
+				t.Errorf("called %v", c.State)
+			}
+		}
+		server.mu.Unlock()
+		time.Sleep(16 * time.Second)
+		server.untilState(media.Failed)
+		closeSides(t, client, server)
+	})
+}
+
 // TestForgetfulNAT: the client's address changes under it, without a restart and without a new nomination. Media follows
 // a lite agent's authentic checks and nobody calls the transport dead. (A full agent waits for the restart.)
 func TestForgetfulNAT(t *testing.T) {

@@ -148,8 +148,9 @@ func (l *liteAgent) look() {
 		return
 	}
 	alive := l.heard
-	if at, ok := l.t.out.Addr(); ok && l.state != ice.ConnectionStateChecking {
-		alive = max(alive, l.t.endpoint.lastSeen(at)) // media that authenticates is as good as a check
+	if at, ok := l.t.out.Addr(); ok {
+		// Media that authenticates is as good as a check: in a restart too, which a busy client may take long over.
+		alive = max(alive, l.t.endpoint.lastSeen(at))
 	}
 	silence := time.Duration(l.t.endpoint.Now() - alive)
 	switch {
