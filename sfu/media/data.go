@@ -3,7 +3,6 @@ package media
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,17 +51,21 @@ type channels struct {
 	mu      sync.Mutex
 	assoc   *sctp.Association
 	open    [len(channelLabels)]*channel // the newest of each; nil: not open
-	streams int
+	streams []*channel                   // all that are read
 	most    uint32
 }
 
-// channel is one SCTP stream both ways. Its reading goroutine owns it, SendData borrows the stream.
+// channel is one SCTP stream both ways. Whoever reads it owns it, SendData borrows the stream.
 type channel struct {
 	stream *sctp.Stream
 	kind   session.DataChannel
 	label  string // "": one of the three
 	known  bool   // the far side may be told data: DCEP is done or was not needed
 	jammed atomic.Bool
+
+	// under the lock of channels
+	reading bool // a goroutine reads it
+	more    bool // and something came meanwhile
 }
 
 // run makes the association and serves it until it ends.
@@ -71,7 +74,7 @@ func (d *channels) run(conn *dtls.Conn, dtlsClient bool, maxMessage uint32) {
 		maxMessage = MaxMessageSize
 	}
 	assoc, err := sctp.ClientWithOptions( // both sides start (RFC 8832 section 4)
-		sctp.WithNetConn(conn),
+		sctp.WithNetConn(&watched{Conn: conn, d: d}),
 		sctp.WithLoggerFactory(d.t.endpoint.quiet),
 		sctp.WithMaxMessageSize(min(maxMessage, 1<<20)),
 		sctp.WithEnableZeroChecksum(d.t.cfg.ZeroChecksum),
@@ -86,7 +89,10 @@ func (d *channels) run(conn *dtls.Conn, dtlsClient bool, maxMessage uint32) {
 	d.mu.Lock()
 	d.assoc, d.most = assoc, maxMessage
 	d.mu.Unlock()
-	defer func() { _ = assoc.Close() }()
+	defer func() {
+		_ = assoc.Close()
+		d.look() // at the ends of the streams
+	}()
 	if d.t.ctx.Err() != nil {
 		return
 	}
@@ -152,73 +158,6 @@ func reliability(kind session.DataChannel) (unordered bool, how byte, value uint
 		return false, sctp.ReliabilityTypeReliable, 0
 	}
 	return true, sctp.ReliabilityTypeRexmit, 0
-}
-
-// serve reads a stream on a goroutine of its own: pion has no other way to wait.
-func (d *channels) serve(c *channel) {
-	d.mu.Lock()
-	d.streams++
-	over := d.streams > maxStreams
-	d.mu.Unlock()
-	if over {
-		d.mu.Lock()
-		d.streams--
-		d.mu.Unlock()
-		_ = c.stream.Close()
-		return
-	}
-	d.t.tasks.Go(func() {
-		d.read(c)
-		_ = c.stream.Close() // a reset is answered by a reset (RFC 8831 section 6.7)
-		d.mu.Lock()
-		d.streams--
-		last := c.known && c.label == "" && d.open[c.kind] == c
-		if last {
-			d.open[c.kind] = nil
-		}
-		d.mu.Unlock()
-		if last {
-			d.t.tell(ChannelClosed{c.kind})
-		}
-	})
-}
-
-// read handles messages until the stream ends or breaks a rule.
-func (d *channels) read(c *channel) {
-	for {
-		// The length first, then a buffer of that length: an idle channel holds none.
-		n, _, err := c.stream.ReadSCTP(nil)
-		if !errors.Is(err, io.ErrShortBuffer) || n > MaxMessageSize {
-			return
-		}
-		b := make([]byte, n)
-		n, ppid, err := c.stream.ReadSCTP(b)
-		if err != nil {
-			return
-		}
-		b = b[:n]
-		if ppid == sctp.PayloadTypeWebRTCDCEP {
-			if !d.control(c, b) {
-				return
-			}
-			continue
-		}
-		if !c.known && !d.adopt(c) {
-			return
-		}
-		switch ppid {
-		case sctp.PayloadTypeWebRTCBinaryEmpty, sctp.PayloadTypeWebRTCStringEmpty:
-			b = b[:0] // stands for nothing (RFC 8831 section 6.6)
-		}
-		d.received.Add(1)
-		if d.t.cfg.Pace != nil { // not in tell: events of the transport, and whoever holds them up, go on
-			d.t.cfg.Pace(c.kind, len(b), d.t.ctx.Done())
-		}
-		d.t.tell(DataReceived{
-			Channel: c.kind, Label: c.label, Payload: b,
-			Text: ppid == sctp.PayloadTypeWebRTCString || ppid == sctp.PayloadTypeWebRTCStringEmpty,
-		})
-	}
 }
 
 // adopt makes a stream without DCEP a channel: it is ours before its acknowledgement, or a negotiated id.
@@ -355,7 +294,7 @@ func (d *channels) snapshot() DataSnapshot {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Streams = d.streams
+	s.Streams = len(d.streams)
 	for kind, label := range channelLabels {
 		s.Open[label] = d.open[kind] != nil
 	}

@@ -362,7 +362,7 @@ func TestTransportIsSmall(t *testing.T) {
 		all, running := measure()
 		bytes, each := (all-memory)/count, (running-goroutines)/count
 		t.Logf("%d bytes and %d goroutines for each pair", bytes, each)
-		if each > 22 || bytes > 300<<10 { // 9 and some 80 KB of them are the server's
+		if each > 15 || bytes > 220<<10 { // 6 and some 70 KB of them are the server's
 			t.Errorf("%d bytes and %d goroutines for each pair", bytes, each)
 		}
 		closeSides(t, append(clients, server)...)

@@ -29,7 +29,7 @@ const (
 	compressFrom = 512
 )
 
-// connection is one signalling WebSocket. Its loop runs on the goroutine of the HTTP request and owns the machine and
+// connection is one signalling WebSocket. Its loop has a goroutine of its own and owns the machine and
 // all writes; a second goroutine reads. It is the session's Sink.
 type connection struct {
 	session   sfu.SessionID

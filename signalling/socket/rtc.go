@@ -3,6 +3,7 @@ package socket
 import (
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -44,7 +45,8 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, v1 bool) {
 	plain(w, http.StatusOK, "success")
 }
 
-// connect upgrades and runs a connection until it ends.
+// connect upgrades and leaves the connection to a goroutine of its own: that of the request would keep the request, with
+// all that a client says in its URL, and the server's buffers, as long as the connection lives.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request, v1 bool) {
 	if !websocket.IsWebSocketUpgrade(r) {
 		w.WriteHeader(http.StatusNotFound)
@@ -58,24 +60,43 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, v1 bool) {
 		s.refuse(w, r, "connect", a, no)
 		return
 	}
-	defer s.leave()
-	no = s.holds(r, a)
+	c := s.upgrade(w, r, a)
+	if c == nil {
+		s.leave()
+		return
+	}
+	c.log.Info("connection opened", "resume", a.join.Resume, "dual", a.join.Settings.Dual, "sdk", a.join.Software.SDK, "address", a.address)
+	go s.serve(c)
+}
+
+// upgrade answers the request; nil: with a refusal.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, a *admission) *connection {
+	no := s.holds(r, a)
 	if no == nil {
 		no = s.find(a, true)
 	}
 	if no != nil {
 		s.refuse(w, r, "connect", a, no)
-		return
+		return nil
 	}
 	ws, err := s.upgrader.Upgrade(w, r, w.Header())
 	if err != nil {
 		s.metrics.opened.WithLabelValues("connect", "upgrade_failed").Inc()
 		s.log.Info("connection refused", "session", a.token.Session, "code", "upgrade_failed", "err", err)
-		return
+		return nil
 	}
 	s.metrics.opened.WithLabelValues("connect", "ok").Inc()
-	c := s.connection(a, ws)
-	c.log.Info("connection opened", "resume", a.join.Resume, "dual", a.join.Settings.Dual, "sdk", a.join.Software.SDK, "address", a.address)
+	return s.connection(a, ws)
+}
+
+// serve runs a connection until it ends.
+func (s *Server) serve(c *connection) {
+	defer s.leave()
+	defer func() {
+		if broken := recover(); broken != nil { // as net/http does for a request: others go on
+			c.log.Error("connection broke", "panic", broken, "stack", string(debug.Stack()))
+		}
+	}()
 	began := time.Now()
 	why := c.run()
 	s.metrics.ended.WithLabelValues(why.String()).Inc()

@@ -113,6 +113,10 @@ func New(cfg Config, focus Focus, log *slog.Logger, reg prometheus.Registerer) *
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout:  5 * time.Second,
 			EnableCompression: true, // RFC 7692
+			// Nearly all connections are idle nearly all the time: they hold a small buffer to read and none to write.
+			ReadBufferSize:  1 << 10,
+			WriteBufferSize: 4 << 10,
+			WriteBufferPool: &sync.Pool{},
 			// Rights come from the token, never from cookies, so a page of any origin may connect.
 			CheckOrigin: func(*http.Request) bool { return true },
 			Error: func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
