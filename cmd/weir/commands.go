@@ -37,6 +37,7 @@ func (s *serveCommand) Run(w *world) error {
 		return &exit{exitConfig, err}
 	}
 	log := newLog(w.stderr, c.Logging, []byte(home.derive("user ids in logs")))
+	tuneCollector()
 	limitMemory("/", log)
 	f, err := start(w.ctx, c, home, log)
 	if err != nil {

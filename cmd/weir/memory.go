@@ -10,6 +10,18 @@ import (
 	"strings"
 )
 
+// gcPercent is how much garbage there may be for what lives, in percent; Go's own choice is 100. Media makes none, so the
+// collector runs when people join and when a homeserver talks: twice as often costs nothing that shows, and a call of a
+// hundred takes a tenth less memory. Half of that again saves as much and collects four times as often.
+const gcPercent = 50
+
+// tuneCollector sets gcPercent, if the operator did not choose (GOGC).
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
 // limitMemory tells the collector how much there is, if the operator did not (GOMEMLIMIT): nine tenths of the tightest
 // limit of our control group, because the kernel counts socket buffers too.
 func limitMemory(root string, log *slog.Logger) {

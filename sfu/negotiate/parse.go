@@ -91,7 +91,36 @@ func parse(text string) (*description, error) {
 	if err := d.parseTransport(&raw); err != nil {
 		return nil, err
 	}
+	d.own()
 	return d, nil
+}
+
+// own copies the strings that outlive the description: as parts of its text they would keep all of it in memory.
+func (d *description) own() {
+	clone := func(list ...*string) {
+		for _, s := range list {
+			*s = strings.Clone(*s)
+		}
+	}
+	each := func(list []string) {
+		for i := range list {
+			clone(&list[i])
+		}
+	}
+	clone(&d.remote.Ufrag, &d.remote.Pwd, &d.remote.Fingerprint)
+	each(d.remote.Candidates)
+	for i := range d.media {
+		m := &d.media[i]
+		clone(&m.mid, &m.stream, &m.track)
+		each(m.rids)
+		each(m.ridsRecv)
+		for j := range m.streams {
+			clone(&m.streams[j].RID)
+		}
+		for j := range m.formats {
+			clone(&m.formats[j].fmtp)
+		}
+	}
 }
 
 // bundle is the set of mids in the BUNDLE group (RFC 9143 section 7). The focus has one transport per description, so

@@ -34,12 +34,13 @@ const (
 
 // Machine is one connection. It belongs to the connection's loop.
 type Machine struct {
-	cfg   Config
-	with  Opening
-	stage stage
-	enc   wire.Encoding // of the last frame that came; binary first
-	held  []session.Message
-	pings []wire.Ping // that came before the first response
+	cfg     Config
+	with    Opening
+	stage   stage
+	resumes bool          // it took up the place of an earlier connection
+	enc     wire.Encoding // of the last frame that came; binary first
+	held    []session.Message
+	pings   []wire.Ping // that came before the first response
 
 	heard     time.Time // last sign of life
 	began     time.Time
@@ -107,6 +108,8 @@ func (m *Machine) begin(out []Effect) []Effect {
 	if m.with.Sync != nil {
 		out = append(out, Post{session.FromParticipant{Sink: m.with.Sink, ID: m.with.ID, Request: *m.with.Sync}})
 	}
+	_, m.resumes = m.with.Begin.(session.Resume)
+	m.with.Begin, m.with.Sync = nil, nil // they hold descriptions
 	return out
 }
 
@@ -149,15 +152,10 @@ func (m *Machine) refused(err error, out []Effect) []Effect {
 // unopened is the first and last response of a connection that gets no answer from the session: a join has failed, while
 // a resume shall become a full reconnect.
 func (m *Machine) unopened() session.Goodbye {
-	if m.resuming() {
+	if m.resumes {
 		return session.Goodbye{Reason: session.StateMismatch, Action: session.ActionReconnect}
 	}
 	return session.Goodbye{Reason: session.JoinFailure}
-}
-
-func (m *Machine) resuming() bool {
-	_, is := m.with.Begin.(session.Resume)
-	return is
 }
 
 // tick does what has become due.
