@@ -21,9 +21,11 @@ const (
 	// lossyQueue is what a lossy channel may always have waiting, and lossyStale how old its messages may become.
 	lossyQueue = 8 << 10
 	lossyStale = 100 * time.Millisecond
-	// maxStreams bounds the channels that a far side may open.
-	maxStreams = 32
-	maxLabel   = 256
+	// maxStreams bounds the channels that a far side may have open, maxAccepted those that it opens over time: SCTP
+	// remembers a stream until both sides have closed it. A client has three, and a few more if it loses some.
+	maxStreams  = 32
+	maxAccepted = 1024
+	maxLabel    = 256
 )
 
 var (
@@ -100,13 +102,16 @@ func (d *channels) run(conn *dtls.Conn, dtlsClient bool, maxMessage uint32) {
 		d.t.endpoint.log.Debug("data channels failed", "error", err)
 		return
 	}
-	for {
+	for range maxAccepted {
 		s, err := assoc.AcceptStream()
 		if err != nil {
 			return
 		}
-		d.serve(&channel{stream: s})
+		if !d.serve(&channel{stream: s}) {
+			break
+		}
 	}
+	d.t.endpoint.log.Debug("too many data channels")
 }
 
 // openOurs opens the three channels as the mode wants.

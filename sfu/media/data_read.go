@@ -48,19 +48,18 @@ func (d *channels) start(c *channel) {
 	d.t.tasks.Go(func() { d.read(c) })
 }
 
-// serve begins to read a stream. The first reader waits for the deadline to pass, alone; after it nobody waits.
-func (d *channels) serve(c *channel) {
+// serve begins to read a stream; false: there are too many. The first reader waits for the deadline to pass, alone; after
+// it nobody waits.
+func (d *channels) serve(c *channel) bool {
 	_ = c.stream.SetReadDeadline(time.Unix(1, 0)) // it cannot fail
 	d.mu.Lock()
-	over := len(d.streams) >= maxStreams
-	if !over {
-		d.streams = append(d.streams, c)
-		d.start(c)
+	defer d.mu.Unlock()
+	if len(d.streams) >= maxStreams {
+		return false
 	}
-	d.mu.Unlock()
-	if over {
-		_ = c.stream.Close()
-	}
+	d.streams = append(d.streams, c)
+	d.start(c)
+	return true
 }
 
 // read handles messages until there are no more.
