@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -127,7 +128,10 @@ func (h *homeserver) serveKeys(path, user, device string, body []byte) (int, str
 		h.keys[user] = map[string]json.RawMessage{device: b.Device}
 		var all map[string]json.RawMessage
 		_ = json.Unmarshal(b.OneTime, &all)
-		h.oneTime[user] = all
+		if h.oneTime[user] == nil {
+			h.oneTime[user] = map[string]json.RawMessage{}
+		}
+		maps.Copy(h.oneTime[user], all)
 	case strings.HasSuffix(path, "/keys/query"):
 		text, _ := json.Marshal(map[string]any{"device_keys": h.keys})
 		return 200, string(text)
@@ -171,7 +175,7 @@ func (h *homeserver) sync(r *http.Request, device string) (int, string) {
 		if len(timeline) > 0 || len(inbox) > 0 || r.URL.Query().Get("timeout") == "0" {
 			h.inbox[device] = nil
 			text, _ := json.Marshal(map[string]any{
-				"next_batch": fmt.Sprint(len(h.timeline)), "device_one_time_keys_count": map[string]int{"signed_curve25519": 10},
+				"next_batch": fmt.Sprint(len(h.timeline)), "device_one_time_keys_count": map[string]int{"signed_curve25519": len(h.oneTime["@"+strings.ToLower(device)+":hs"])},
 				"to_device": map[string]any{"events": json.RawMessage("[" + strings.Join(inbox, ",") + "]")},
 				"rooms":     map[string]any{"join": map[string]any{room: map[string]any{"timeline": map[string]any{"events": timeline}}}},
 			})
