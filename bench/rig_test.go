@@ -108,6 +108,9 @@ func (h *hall) bot(identity, room string, cfg BotConfig) *Bot {
 	if cfg.Dial == nil {
 		cfg.Dial = h.network.DialStream
 	}
+	if cfg.Listen != nil {
+		return NewBot(cfg, h.clock, h.pump)
+	}
 	cfg.Listen = func() (media.Socket, error) {
 		port++
 		s, err := h.network.Listen(fmt.Sprintf("%s:%d", address, port))
