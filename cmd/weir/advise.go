@@ -16,6 +16,7 @@ import (
 type adviseCommand struct {
 	Target     string `arg:"" optional:"" enum:"all,transports,wellknown,element-call,synapse,caddy,nginx" default:"all" help:"One of ${enum}."`
 	Config     string `short:"c" placeholder:"FILE" env:"WEIR_CONFIG" help:"Configuration to take the facts from."`
+	For        string `placeholder:"NAME" help:"Which homeserver, of several, by its server name."`
 	PublicURL  string `name:"public-url" placeholder:"URL" help:"Or this fact by itself."`
 	Homeserver string `placeholder:"URL" help:"The homeserver's public URL, for the well-known file."`
 }
@@ -59,6 +60,9 @@ func (a *adviseCommand) facts(w *world) (*advice, error) {
 		if c, err = load(source{file: a.Config, environment: w.environment, registering: true}); err != nil {
 			return nil, &exit{exitConfig, err}
 		}
+	}
+	if err := c.choose(a.For); err != nil {
+		return nil, err
 	}
 	if a.PublicURL != "" {
 		c.PublicURL = a.PublicURL

@@ -13,45 +13,76 @@ import (
 	"weir/signalling/matrix"
 )
 
-// openBack opens the doors behind the homeserver: on a listener of their own, or else on the public port.
+// openBack opens the doors behind each homeserver: on a listener of their own, or else on the public port.
 func (f *focus) openBack(ctx context.Context, rt *router) error {
-	c := f.cfg.Homeserver
-	if c.Registration == nil {
-		return nil
+	var public behind
+	for _, h := range f.cfg.homes {
+		if h.Registration == nil {
+			continue
+		}
+		back, err := f.doorsBehind(h)
+		if err != nil {
+			return err
+		}
+		if h.ProxyListen == "" {
+			public = append(public, back)
+			continue
+		}
+		l, err := listenBack(ctx, h.ProxyListen)
+		if err != nil {
+			return fmt.Errorf("proxy_listen of %s: %w", h.ServerName, err)
+		}
+		f.back = append(f.back, l.Addr())
+		f.run(f.newServer(back, nil), l, false)
+		f.log.Info("listening for the homeserver", "server", h.ServerName, "address", l.Addr().String())
 	}
-	home, err := matrix.NewHomeserver(c, c.Registration.ASToken, matrix.Network{})
-	if err != nil {
-		return fmt.Errorf("homeserver: %w", err)
+	if len(public) > 0 {
+		rt.back = public
 	}
-	var back http.Handler = matrix.NewProxied(matrix.ProxiedConfig{
-		Own: c.ServerName, HSToken: c.Registration.HSToken, HeaderOnly: c.ProxyAuth == "header_only", Servers: home, Relay: home,
-	}, f.doors)
-	if c.Registration.Reach() == matrix.Push {
-		back = pushing{back, matrix.NewPushed(c.Registration.HSToken, f.watcher)}
-	}
-	if c.ProxyListen == "" {
-		rt.back = back
-		return nil
-	}
-	l, err := listenBack(ctx, c.ProxyListen)
-	if err != nil {
-		return fmt.Errorf("homeserver.proxy_listen: %w", err)
-	}
-	f.back = l.Addr()
-	f.run(f.newServer(back, nil), l, false)
-	f.log.Info("listening for the homeserver", "address", l.Addr().String())
 	return nil
 }
 
-// pushing takes events too.
-type pushing struct{ doors, events http.Handler }
+// doorsBehind are the doors behind one homeserver.
+func (f *focus) doorsBehind(c matrix.Config) (back, error) {
+	home, err := matrix.NewHomeserver(c, c.Registration.ASToken, matrix.Network{})
+	if err != nil {
+		return back{}, fmt.Errorf("homeserver %s: %w", c.ServerName, err)
+	}
+	b := back{doors: matrix.NewProxied(matrix.ProxiedConfig{
+		Own: c.ServerName, HSToken: c.Registration.HSToken, HeaderOnly: c.ProxyAuth == "header_only", Servers: home, Relay: home,
+	}, f.doors)}
+	if c.Registration.Reach() == matrix.Push {
+		b.events = matrix.NewPushed(c.ServerName, c.Registration.HSToken, f.watcher)
+	}
+	return b, nil
+}
 
-func (p pushing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if matrix.ServesPushed(r.URL.Path) {
-		p.events.ServeHTTP(w, r)
+// back are the doors behind one homeserver.
+type back struct {
+	doors  *matrix.Proxied
+	events http.Handler // nil: it pushes none
+}
+
+func (b back) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if b.events != nil && matrix.ServesPushed(r.URL.Path) {
+		b.events.ServeHTTP(w, r)
 		return
 	}
-	p.doors.ServeHTTP(w, r)
+	b.doors.ServeHTTP(w, r)
+}
+
+// behind are the doors behind several homeservers on one port, at least one.
+type behind []back
+
+// ServeHTTP tells by its token which homeserver asks. To who shows none of them the first says what is wrong.
+func (all behind) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	from := all[0]
+	for _, b := range all {
+		if b.doors.Vouched(r) {
+			from = b
+		}
+	}
+	from.ServeHTTP(w, r)
 }
 
 // listenBack listens on host:port, or on unix: and a path. A socket that an earlier run left there is replaced.

@@ -84,7 +84,7 @@ func TestBack(t *testing.T) {
 				}
 			case "":
 			default:
-				base = "http://" + f.back.String()
+				base = "http://" + f.back[0].String()
 			}
 			if got := ask(base, c.Homeserver.Registration.HSToken, client); got != 200 {
 				t.Errorf("with the token: %d", got)

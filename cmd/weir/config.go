@@ -27,6 +27,7 @@ type Config struct {
 	Proxy         proxySection               `yaml:"proxy"`
 	RTC           rtcSection                 `yaml:"rtc"`
 	Homeserver    matrix.Config              `yaml:"homeserver"`
+	Homeservers   []homeserverItem           `yaml:"homeservers"` // further ones of ours
 	Policy        policy.Config              `yaml:"policy"`
 	Keys          map[string]settings.Secret `yaml:"keys"`     // API keys and secrets, for users of the server API
 	KeyFile       string                     `yaml:"key_file"` // more of them, one "key: secret" a line
@@ -40,6 +41,7 @@ type Config struct {
 
 	fileKeys     map[string]string // what KeyFile holds
 	table        *policy.Table     // what Policy says
+	homes        []matrix.Config   // Homeserver and Homeservers; none: nobody comes from Matrix
 	unregistered bool              // the registration is being made: its file need not be there
 }
 
@@ -193,31 +195,32 @@ func (c *Config) check(r *settings.Reader, dev bool) {
 	if c.Drain.Timeout < 0 || c.Drain.Timeout > 24*time.Hour {
 		r.Reject("drain.timeout", "outside 0 to 24h")
 	}
-	c.checkHomeserver(r)
-	table, err := policy.New(c.Policy, c.Homeserver.Own())
+	c.checkHomeservers(r)
+	table, err := policy.New(c.Policy, c.own())
 	section(r, "policy", err)
 	c.table = table
 	c.checkURL(r, dev)
 }
 
-func (c *Config) checkHomeserver(r *settings.Reader) {
-	err := c.Homeserver.Check()
-	section(r, "homeserver", err)
-	if name := c.Homeserver.BotTokenFile; err == nil && name != "" {
+// checkHomeserver checks one section, and reads the files that it names.
+func (c *Config) checkHomeserver(r *settings.Reader, at string, h *matrix.Config) {
+	err := h.Check()
+	section(r, at, err)
+	if name := h.BotTokenFile; err == nil && name != "" {
 		token, err := settings.ReadSecret(name)
 		if err != nil {
-			r.Reject("homeserver.bot_token_file", err.Error())
+			r.Reject(at+".bot_token_file", err.Error())
 		}
-		c.Homeserver.BotToken = token
+		h.BotToken = token
 	}
-	if err != nil || c.Homeserver.RegistrationFile == "" || c.unregistered {
+	if err != nil || h.RegistrationFile == "" || c.unregistered {
 		return
 	}
-	reg, err := readRegistration(c.Homeserver.RegistrationFile)
+	reg, err := readRegistration(h.RegistrationFile)
 	if err != nil {
-		r.Reject("homeserver.registration_file", err.Error())
+		r.Reject(at+".registration_file", err.Error())
 	}
-	c.Homeserver.Registration = reg
+	h.Registration = reg
 }
 
 // section names a package's fault by its place in the whole.

@@ -22,6 +22,7 @@ type doctorCommand struct {
 	JSON          bool     `name:"json" help:"Print a JSON object."`
 	Strict        bool     `help:"Fail on warnings too."`
 	UserTokenFile string   `name:"user-token-file" placeholder:"FILE" help:"Access token of a user of the homeserver, to see what clients are told."`
+	For           string   `placeholder:"NAME" help:"Which homeserver to look at, of several, by its server name."`
 	Server        string   `placeholder:"NAME" help:"Also find this homeserver, as for its users."`
 	STUN          []string `name:"stun" placeholder:"ADDRESS:PORT" help:"Reflectors on the internet (STUN), to see this network from outside; two show what the router does."`
 }
@@ -96,6 +97,9 @@ func (d *doctorCommand) subject(w *world) (doctor.Subject, *Config, error) {
 	}
 	if c == nil {
 		return s, nil, nil
+	}
+	if err := c.choose(d.For); err != nil {
+		return s, nil, err
 	}
 	describe(&s, c)
 	return s, c, nil

@@ -22,6 +22,7 @@ type registrationCommand struct {
 	Config    string `short:"c" placeholder:"FILE" env:"WEIR_CONFIG" help:"Configuration to take the facts from."`
 	Mode      string `enum:"ask,assert,push" default:"assert" help:"What the focus may do: ask who is in a room; also act as local users, to read rooms with a call; also be sent every event. The file says what each costs."`
 	Write     bool   `help:"Write it to homeserver.registration_file, mode 0600, instead of printing it."`
+	For       string `placeholder:"NAME" help:"Which homeserver, of several, by its server name."`
 	NewTokens bool   `name:"new-tokens" help:"Make new tokens even if homeserver.registration_file has some."`
 	ProxyURL  string `name:"proxy-url" placeholder:"URL" help:"Where the homeserver reaches the focus, if not on this machine."`
 }
@@ -33,6 +34,9 @@ func (c *registrationCommand) Run(w *world) error {
 	cfg, err := load(source{file: c.Config, environment: w.environment, registering: true})
 	if err != nil {
 		return &exit{exitConfig, err}
+	}
+	if err := cfg.choose(c.For); err != nil {
+		return err
 	}
 	if cfg.Homeserver.ServerName == "" {
 		return &exit{exitConfig, errors.New("weir: registration needs homeserver.server_name")}

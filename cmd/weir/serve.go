@@ -31,8 +31,8 @@ import (
 type focus struct {
 	cfg  *Config
 	log  *slog.Logger
-	base string   // http URL of the first listener
-	back net.Addr // where the homeserver passes requests on to; nil: the public port, or not at all
+	base string     // http URL of the first listener
+	back []net.Addr // where homeservers pass requests on to, but for the public port
 
 	endpoint   *media.Endpoint
 	engine     *media.Engine
@@ -188,16 +188,20 @@ func (f *focus) route(home installation, reg prometheus.Registerer) (*router, er
 	c := f.cfg
 	rt := newRouter(c)
 	rt.signalling = f.signalling
-	if c.Homeserver.ServerName == "" {
+	if len(c.homes) == 0 {
 		return rt, nil
 	}
-	verifier, err := matrix.NewVerifier(c.Homeserver, matrix.Network{})
-	if err != nil {
-		return nil, fmt.Errorf("homeserver: %w", err)
+	var verifiers matrix.Verifiers
+	for _, h := range c.homes {
+		v, err := matrix.NewVerifier(h, matrix.Network{})
+		if err != nil {
+			return nil, fmt.Errorf("homeserver %s: %w", h.ServerName, err)
+		}
+		verifiers = append(verifiers, v)
 	}
 	doors := matrix.DoorConfig{
 		URL: webSocketURL(c.PublicURL), Key: home.key(), Policy: c.table, Rate: c.Policy.Rate,
-		Caller: verifier, Sessions: f.sessions, Health: f.signalling,
+		Caller: verifiers, Sessions: f.sessions, Health: f.signalling,
 	}
 	if f.watcher.Level() > 0 {
 		doors.Rooms, doors.Seats = f.watcher, f.watcher

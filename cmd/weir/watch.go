@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,58 +18,69 @@ import (
 // again for clients that come back after a restart.
 func (f *focus) openWatch(home installation, reg prometheus.Registerer) error {
 	c := f.cfg
-	if c.Homeserver.ServerName == "" {
+	if len(c.homes) == 0 {
 		return nil
 	}
 	w := matrix.WatcherConfig{
-		Server: c.Homeserver.ServerName, URLs: []string{c.PublicURL, webSocketURL(c.PublicURL)}, Key: home.key().ID,
+		URLs: []string{c.PublicURL, webSocketURL(c.PublicURL)}, Key: home.key().ID,
 		Policy: c.table, ClearGhosts: c.Policy.ClearGhosts, Calls: f.sessions,
 	}
-	token := c.Homeserver.BotToken
-	if r := c.Homeserver.Registration; r != nil {
-		token = r.ASToken
-		w.Assert = c.Homeserver.AssertIdentity && r.Reach() != matrix.Ask
-		w.Push = r.Reach() == matrix.Push
-	} else {
-		w.Bot = token != ""
-	}
-	if token != "" {
-		var err error
-		if w.Home, err = matrix.NewHomeserver(c.Homeserver, token, matrix.Network{}); err != nil {
-			return fmt.Errorf("homeserver: %w", err)
+	for _, h := range c.homes {
+		home, token := matrix.Home{Server: h.ServerName}, h.BotToken
+		if r := h.Registration; r != nil {
+			token = r.ASToken
+			home.Assert, home.Push = asserts(h), r.Reach() == matrix.Push
+		} else {
+			home.Bot = true
 		}
+		if token == "" {
+			continue
+		}
+		var err error
+		if home.API, err = matrix.NewHomeserver(h, token, matrix.Network{}); err != nil {
+			return fmt.Errorf("homeserver %s: %w", h.ServerName, err)
+		}
+		w.Homes = append(w.Homes, home)
 	}
-	if err := f.openLeaves(w.Assert, reg); err != nil {
+	if err := f.openLeaves(reg); err != nil {
 		return err
 	}
 	if f.leaves != nil {
 		w.Withdrawn = f.leaves.Withdrawn
 	}
 	f.watcher = matrix.NewWatcher(w, f.log, reg)
-	f.log.Info("rooms are known", "level", f.watcher.Level(), "assert", w.Assert, "clear_ghosts", w.ClearGhosts)
+	for _, h := range w.Homes {
+		f.log.Info("rooms are known", "server", h.Server, "level", f.watcher.Level(), "assert", h.Assert, "clear_ghosts", w.ClearGhosts)
+	}
 	if f.watcher.Level() == 0 {
 		f.log.Warn("nobody's membership is known: whoever has an account gets a token, and keeps it when banned", "fix", "weir registration --write")
 	}
 	return nil
 }
 
+// asserts says whether the focus may act as the homeserver's users: if both the registration and the operator permit it.
+func asserts(h matrix.Config) bool {
+	return h.Registration != nil && h.AssertIdentity && h.Registration.Reach() != matrix.Ask
+}
+
 // openLeaves makes what looks after delayed leaves. Clients hand theirs over wherever the homeserver passes requests on to
-// us: wherever there is a registration.
-func (f *focus) openLeaves(assert bool, reg prometheus.Registerer) error {
+// us: wherever there is a registration. Then those of all homeservers are taken: clients are told by the service alone.
+func (f *focus) openLeaves(reg prometheus.Registerer) (err error) {
 	c := f.cfg
-	r := c.Homeserver.Registration
-	if r == nil {
+	if !slices.ContainsFunc(c.homes, func(h matrix.Config) bool { return h.Registration != nil }) {
 		return nil
 	}
-	token := ""
-	if assert {
-		token = r.ASToken
+	var d matrix.DelegationConfig
+	for _, h := range c.homes {
+		home, token := matrix.Home{Server: h.ServerName, Assert: asserts(h)}, ""
+		if home.Assert {
+			token = h.Registration.ASToken
+		}
+		if home.API, err = matrix.NewHomeserver(h, token, matrix.Network{}); err != nil {
+			return fmt.Errorf("homeserver %s: %w", h.ServerName, err)
+		}
+		d.Homes = append(d.Homes, home)
 	}
-	home, err := matrix.NewHomeserver(c.Homeserver, token, matrix.Network{})
-	if err != nil {
-		return fmt.Errorf("homeserver: %w", err)
-	}
-	d := matrix.DelegationConfig{Home: home, Assert: assert}
 	if c.Storage.Dir != "" {
 		d.File = filepath.Join(c.Storage.Dir, "leaves.jsonl")
 		if f.leaves, err = matrix.OpenDelegation(d, f.log, reg); err == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/signalling/delayed"
+	"weir/signalling/member"
 )
 
 // delayedPaths are where delayed events are (MSC4140): as homeservers have them today, and as the specification will.
@@ -26,17 +27,35 @@ func unrecognisedPath(err error) bool {
 	return ok && r.Status == http.StatusNotFound && r.Code == "M_UNRECOGNIZED"
 }
 
+// errNotOurs stops looking after leaves of users whose homeserver is not ours any more.
+var errNotOurs = &Refused{Status: http.StatusForbidden, Code: "not a user of ours"}
+
+// home is the homeserver that knows a user's events; nil: it is none of ours.
+func (d *Delegation) home(user string) *Home {
+	server := member.ServerOf(user)
+	for i := range d.cfg.Homes {
+		if d.cfg.Homes[i].Server == server {
+			return &d.cfg.Homes[i]
+		}
+	}
+	return nil
+}
+
 // delayedCall makes a call below the path of delayed events, in the user's name if that is permitted.
 func (d *Delegation) delayedCall(ctx context.Context, method, end, user string, in, into any) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	home := d.home(user)
+	if home == nil {
+		return errNotOurs
+	}
 	c := call{method: method, in: in, into: into}
-	if d.cfg.Assert {
+	if home.Assert {
 		c.as = user
 	}
 	for _, base := range delayedPaths {
 		c.path = base + end
-		if err = d.cfg.Home.do(ctx, c); !unrecognisedPath(err) {
+		if err = home.API.do(ctx, c); !unrecognisedPath(err) {
 			return err
 		}
 	}
@@ -98,7 +117,7 @@ func cause(err error) error {
 
 // Find implements Leaves: it reads the event as its user. Homeservers that cannot show one show all.
 func (d *Delegation) Find(ctx context.Context, user, delayID string) (room string, delay time.Duration, err error) {
-	if !d.cfg.Assert {
+	if h := d.home(user); h == nil || !h.Assert {
 		return "", 0, errors.New("delayed events are read in the name of their users, which homeserver.assert_identity does not permit")
 	}
 	var e delayedEvent

@@ -16,11 +16,9 @@ import (
 
 // DelegationConfig is what a Delegation works with.
 type DelegationConfig struct {
-	// Home is the own homeserver, with the token of the application service if Assert is set, else with none: then the
-	// delay id alone is the right to restart and to send (MSC4140 as Synapse has it).
-	Home *Homeserver
-	// Assert permits to stand in for the users whose leaves they are.
-	Assert bool
+	// Homes are the own homeservers, each with the token of the application service if Assert is set, else with none: then
+	// the delay id alone is the right to restart and to send (MSC4140 as Synapse has it).
+	Homes []Home
 	// File is where leaves are kept while this focus is not running; empty: nowhere, a restart loses them.
 	File string
 }
@@ -96,7 +94,9 @@ func (d *Delegation) Close() {
 	if err := d.journal.close(); err != nil {
 		d.log.Error("kept leaves", "code", "leaves_unkept", "err", err)
 	}
-	d.cfg.Home.Close()
+	for _, h := range d.cfg.Homes {
+		h.API.Close()
+	}
 }
 
 // Accept implements Leaves. When it returns the leave is in the file; where it cannot be, it is looked after all the same.

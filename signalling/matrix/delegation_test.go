@@ -58,7 +58,7 @@ func (k *keeper) start() {
 		k.t.Fatal(err)
 	}
 	k.reg = prometheus.NewRegistry()
-	k.d, err = OpenDelegation(DelegationConfig{Home: home, Assert: k.as, File: k.file}, slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})), k.reg)
+	k.d, err = OpenDelegation(DelegationConfig{Homes: []Home{{Server: "own.example", API: home, Assert: k.as}}, File: k.file}, slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})), k.reg)
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -16,6 +16,10 @@ import (
 func (v *watch) do(e member.Effect) {
 	switch e := e.(type) {
 	case member.Evict:
+		if home := v.hearsay(e); home != nil {
+			v.confirm(home, e.User)
+			return
+		}
 		v.evict(e.User, e.Reason)
 	case member.MayPublish:
 		v.mayPublish(e.User, e.Allowed)
@@ -184,12 +188,12 @@ func (v *watch) update(alias sfu.SessionID, id sfu.Identity, s *seat, may bool) 
 	v.post(alias, session.UpdateParticipant{Identity: id, Grant: &g})
 }
 
-// askOwn asks whether the own homeserver is in the room at all, before anything is ended.
+// askOwn asks whether any own homeserver is in the room at all, before anything is ended.
 func (v *watch) askOwn() {
 	v.w.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(v.stopped, callTimeout)
 		defer cancel()
-		in, err := v.w.look.server(ctx, v.id, v.w.cfg.Server)
+		in, err := v.w.homes.present(ctx, v.id)
 		if err != nil {
 			// No way to ask: what was seen stands. A poll will see who is there.
 			v.log.Warn("no own user is seen in the room", "code", "own_unknown", "err", err)

@@ -18,6 +18,8 @@ const (
 	shunned = 5 * time.Minute
 	// idlePause keeps a homeserver that answers at once with nothing from being asked without end.
 	idlePause = 250 * time.Millisecond
+	// awayTime is for how long a homeserver that is out of reach is not the first to be asked.
+	awayTime = time.Minute
 	// The pause between tries while the homeserver is out of reach: so short that joins resume soon after it is back.
 	firstRetry, lastRetry = time.Second, 8 * time.Second
 )
@@ -28,10 +30,11 @@ type follower struct {
 	failed  int  // in a row
 	partial bool // who is joined was not told yet
 	shunned map[string]time.Time
+	away    map[*lookup]time.Time // homeservers that are out of reach, until when another is asked rather
 }
 
 func (v *watch) follow() {
-	f := &follower{v: v, shunned: map[string]time.Time{}}
+	f := &follower{v: v, shunned: map[string]time.Time{}, away: map[*lookup]time.Time{}}
 	for v.stopped.Err() == nil {
 		as, ok := f.witness()
 		if !ok {
@@ -39,6 +42,7 @@ func (v *watch) follow() {
 			f.pause(pollPeriod)
 			continue
 		}
+		v.reads.Store(as.home)
 		f.readAs(as)
 	}
 }
@@ -75,32 +79,42 @@ func ask[T any](v *watch, reply chan T, q any) (answer T) {
 	return answer
 }
 
-// witness chooses who reads the room: the bot itself, or an own user who is in it.
-func (f *follower) witness() (as string, ok bool) {
-	cfg := &f.v.w.cfg
-	if cfg.Bot {
-		return "", true
-	}
-	if !cfg.Assert {
-		return "", false
-	}
+// witness chooses who reads the room: an own user who is in it, or a bot.
+func (f *follower) witness() (as reader, ok bool) {
 	reply := make(chan []string, 1)
-	for _, u := range ask(f.v, reply, whoSees{reply}) {
-		if until, bad := f.shunned[u]; !bad || time.Now().After(until) {
-			delete(f.shunned, u)
-			return u, true
+	now := time.Now()
+	for _, r := range f.v.w.homes.readers(ask(f.v, reply, whoSees{reply})) {
+		if until, bad := f.shunned[r.key()]; bad && now.Before(until) {
+			continue
+		}
+		delete(f.shunned, r.key())
+		if now.After(f.away[r.home]) {
+			return r, true
+		}
+		if !ok { // a homeserver that is out of reach is better than none
+			as, ok = r, true
 		}
 	}
-	return "", false
+	return as, ok
+}
+
+// elsewhere says whether the room can be read at another homeserver of ours while this one is out of reach.
+func (f *follower) elsewhere(as reader) bool {
+	if len(f.v.w.homes) < 2 {
+		return false
+	}
+	f.away[as.home] = time.Now().Add(awayTime)
+	other, ok := f.witness()
+	return ok && other.home != as.home && time.Now().After(f.away[other.home])
 }
 
 // readAs follows the room as one user until that user cannot see it any more.
-func (f *follower) readAs(as string) {
-	f.v.log.Info("reading the room", "code", "witness", "as", as)
+func (f *follower) readAs(as reader) {
+	f.v.log.Info("reading the room", "code", "witness", "server", as.home.own, "as", as.as)
 	since := ""
 	for f.v.stopped.Err() == nil {
 		began := time.Now()
-		a, err := f.v.w.cfg.Home.sync(f.v.stopped, f.v.id, as, since)
+		a, err := as.home.home.sync(f.v.stopped, f.v.id, as.as, since)
 		f.count("sync", err)
 		if err != nil {
 			if !f.survives(as, &since, err) {
@@ -131,7 +145,7 @@ func (f *follower) readAs(as string) {
 			}
 		case since == "":
 			f.first(as, r)
-			if f.v.w.cfg.Push {
+			if as.home.push {
 				f.listen(as)
 				return
 			}
@@ -150,7 +164,7 @@ func (f *follower) readAs(as string) {
 }
 
 // first tells the whole room.
-func (f *follower) first(as string, r *syncRoom) {
+func (f *follower) first(as reader, r *syncRoom) {
 	state, sticky := r.whole()
 	f.v.send(state)
 	f.partial = true
@@ -163,7 +177,7 @@ func (f *follower) first(as string, r *syncRoom) {
 const checkPeriod = time.Minute
 
 // listen leaves it to the homeserver to push events, until it answers no more or this user is not in the room any more.
-func (f *follower) listen(as string) {
+func (f *follower) listen(as reader) {
 	for f.v.stopped.Err() == nil {
 		f.pause(checkPeriod)
 		f.partial = true
@@ -175,14 +189,14 @@ func (f *follower) listen(as string) {
 }
 
 // complete tells who is joined, unless that is known. A homeserver that knows a room in part only may keep us waiting.
-func (f *follower) complete(as string) {
+func (f *follower) complete(as reader) {
 	if !f.partial || !f.enter() {
 		return
 	}
 	defer f.exit()
 	ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
 	defer cancel()
-	users, err := f.v.w.look.members(ctx, f.v.id, as)
+	users, err := as.home.members(ctx, f.v.id, as.as)
 	f.count("members", err)
 	if err == nil {
 		f.partial = false
@@ -203,7 +217,7 @@ func (f *follower) ignored(r *syncRoom) {
 }
 
 // survives decides how to go on after a failure; false: as somebody else.
-func (f *follower) survives(as string, since *string, err error) bool {
+func (f *follower) survives(as reader, since *string, err error) bool {
 	if f.v.stopped.Err() != nil {
 		return false
 	}
@@ -215,7 +229,7 @@ func (f *follower) survives(as string, since *string, err error) bool {
 		f.pause(max(r.After, firstRetry))
 		return true
 	case refused && r.Status == http.StatusForbidden, refused && r.Code == "M_USER_DEACTIVATED":
-		f.v.log.Warn("the room cannot be read in this name", "code", "witness_refused", "as", as, "err", err)
+		f.v.log.Warn("the room cannot be read in this name", "code", "witness_refused", "server", as.home.own, "as", as.as, "err", err)
 		f.shun(as)
 		f.failed--
 		return false
@@ -223,6 +237,11 @@ func (f *follower) survives(as string, since *string, err error) bool {
 		*since = "" // the homeserver does not know its own mark any more: it was restored from a copy
 		f.pause(firstRetry)
 		return true
+	}
+	if (!refused || r.Status >= http.StatusInternalServerError) && f.elsewhere(as) {
+		f.v.log.Warn("the homeserver is out of reach: the room is read at another", "code", "homeserver_away", "server", as.home.own, "err", err)
+		f.failed--
+		return false
 	}
 	if f.failed == 1 {
 		f.v.log.Error("the homeserver does not tell what happens in the room: participants stay", "code", "homeserver_lost", "err", err)
@@ -234,10 +253,14 @@ func (f *follower) survives(as string, since *string, err error) bool {
 	return true
 }
 
-// shun asks somebody else for a while. There is nobody else for a bot: it waits to be invited.
-func (f *follower) shun(as string) {
-	if as != "" {
-		f.shunned[as] = time.Now().Add(shunned)
+// shun asks somebody else for a while. There is nobody else for the bot of an only homeserver: it waits to be invited.
+func (f *follower) shun(as reader) {
+	switch {
+	case as.as != "":
+		f.shunned[as.key()] = time.Now().Add(shunned)
+		return
+	case len(f.v.w.homes) > 1: // users of another homeserver may come to the room
+		f.shunned[as.key()] = time.Now().Add(pollPeriod)
 		return
 	}
 	f.v.send(seen{blind})
@@ -246,7 +269,7 @@ func (f *follower) shun(as string) {
 
 // unseen is a room that the witness is not shown: it left, or the homeserver knows the room only in part yet (a join
 // over federation that goes on).
-func (f *follower) unseen(as string) {
+func (f *follower) unseen(as reader) {
 	if !f.pollMembers(as) {
 		f.v.send(seen{blind})
 	}
@@ -254,14 +277,14 @@ func (f *follower) unseen(as string) {
 }
 
 // pollMembers asks who is joined. Somebody who may not ask is not in the room.
-func (f *follower) pollMembers(as string) bool {
+func (f *follower) pollMembers(as reader) bool {
 	if !f.enter() {
 		return false
 	}
 	defer f.exit()
 	ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
 	defer cancel()
-	users, err := f.v.w.look.members(ctx, f.v.id, as)
+	users, err := as.home.members(ctx, f.v.id, as.as)
 	f.count("members", err)
 	if r, ok := errors.AsType[*Refused](err); ok && r.Status == http.StatusForbidden {
 		f.shun(as)
@@ -285,7 +308,7 @@ func (f *follower) missing(joined []string) {
 		}
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
-		in, err := f.v.w.look.ask(ctx, f.v.id, u)
+		in, err := f.v.w.homes.ask(ctx, f.v.id, u)
 		cancel()
 		if f.count("is_joined", err); err == nil && !in {
 			f.v.send(absent{u, began})
@@ -331,14 +354,14 @@ func (f *follower) isJoined(user string) (bool, error) {
 	defer f.exit()
 	ctx, cancel := context.WithTimeout(f.v.stopped, callTimeout)
 	defer cancel()
-	in, err := f.v.w.look.ask(ctx, f.v.id, user)
+	in, err := f.v.w.homes.ask(ctx, f.v.id, user)
 	f.count("is_joined", err)
 	return in, err
 }
 
-// ownGone asks whether the homeserver is in the room at all; if it is not, it knows of nobody there.
+// ownGone asks whether any own homeserver is in the room at all; if none is, they know of nobody there.
 func (f *follower) ownGone() bool {
-	in, err := f.v.w.look.server(f.v.stopped, f.v.id, f.v.w.cfg.Server)
+	in, err := f.v.w.homes.present(f.v.stopped, f.v.id)
 	f.count("is_joined", err)
 	if err == nil && !in {
 		f.v.send(member.OwnServer{Joined: false})

@@ -169,7 +169,7 @@ func TestWitness(t *testing.T) {
 
 // Reach "ask": nobody is stood in for; each participant is asked about.
 func TestAskOnly(t *testing.T) {
-	inBubble(t, func(c *WatcherConfig) { c.Assert = false }, func(r *rig) {
+	inBubble(t, func(c *WatcherConfig) { c.Homes[0].Assert = false }, func(r *rig) {
 		r.join(alice, ben, carol)
 		r.pass(pollPeriod)
 		r.wantSight("polled")
@@ -200,7 +200,7 @@ func TestAskOnly(t *testing.T) {
 func TestGoneBeforeTheFirstLook(t *testing.T) {
 	for _, assert := range []bool{false, true} {
 		t.Run(fmt.Sprint("assert ", assert), func(t *testing.T) {
-			inBubble(t, func(c *WatcherConfig) { c.Assert = assert }, func(r *rig) {
+			inBubble(t, func(c *WatcherConfig) { c.Homes[0].Assert = assert }, func(r *rig) {
 				r.hs.Answer("/sync", matrixtest.Answer(http.StatusTooManyRequests, ""))
 				r.join(alice)
 				tok := r.token(ben)
@@ -311,7 +311,7 @@ func TestUnknownMark(t *testing.T) {
 
 // A bot sees the rooms it is in.
 func TestBot(t *testing.T) {
-	inBubble(t, func(c *WatcherConfig) { c.Bot, c.Assert = true, false }, func(r *rig) {
+	inBubble(t, func(c *WatcherConfig) { c.Homes[0].Bot, c.Homes[0].Assert = true, false }, func(r *rig) {
 		if r.w.Level() != 1 {
 			r.t.Error(r.w.Level())
 		}

@@ -16,10 +16,10 @@ func (v *watch) ghost(m *member.Member) {
 		v.ghosts[m.Key] = true
 		v.w.metrics.ghosts.Inc()
 	}
-	may := v.w.cfg.Assert && !v.w.cfg.Bot && member.ServerOf(m.User) == v.w.cfg.Server
-	v.log.Info("ghost member", "code", "ghost", "slot", m.Slot, "user", m.User, "device", m.Device, "since", m.Created, "own", may)
-	if v.w.cfg.ClearGhosts && may {
-		v.w.wg.Go(func() { v.clear(m) })
+	home := v.w.homes.actsAs(m.User)
+	v.log.Info("ghost member", "code", "ghost", "slot", m.Slot, "user", m.User, "device", m.Device, "since", m.Created, "own", home != nil)
+	if v.w.cfg.ClearGhosts && home != nil {
+		v.w.wg.Go(func() { v.clear(home.home, m) })
 	}
 }
 
@@ -34,7 +34,7 @@ func (v *watch) ghostGone(k member.Key) {
 const stickyLife = time.Hour
 
 // clear sends the leave that the ghost's client did not, as that user. An audit line names it.
-func (v *watch) clear(m *member.Member) {
+func (v *watch) clear(home *Homeserver, m *member.Member) {
 	ctx, cancel := context.WithTimeout(v.stopped, callTimeout)
 	defer cancel()
 	c := call{method: http.MethodPut, as: m.User, in: struct{}{}}
@@ -47,7 +47,7 @@ func (v *watch) clear(m *member.Member) {
 		c.query = url.Values{"org.matrix.msc4354.sticky_duration_ms": {strconv.FormatInt(stickyLife.Milliseconds(), 10)}}
 		c.in = map[string]string{"slot_id": m.Slot, "msc4354_sticky_key": m.Key.Key}
 	}
-	err := v.w.cfg.Home.do(ctx, c)
+	err := home.do(ctx, c)
 	outcome := "cleared"
 	if err != nil {
 		outcome = "failed"

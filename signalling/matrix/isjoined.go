@@ -27,20 +27,21 @@ const (
 	probeAgain = 10 * time.Minute
 )
 
-// lookup asks the homeserver who is in which room, whether a call is on there or not. Safe for use by many goroutines.
+// lookup asks one homeserver who is in which room, whether a call is on there or not. Safe for use by many goroutines.
 type lookup struct {
 	home *Homeserver
 	own  string // server name
 	// assert permits to stand in for own users; bot says that the token is a bot's, which sees the rooms it is in.
 	assert, bot bool
+	push        bool         // it sends events by itself
 	unknown     atomic.Int64 // when the homeserver said that it has no MSC4502, ns; 0: it never did
 
 	mu   sync.Mutex // guards seen
 	seen map[[2]string]time.Time
 }
 
-func newLookup(h *Homeserver, own string, assert, bot bool) *lookup {
-	return &lookup{home: h, own: own, assert: assert, bot: bot, seen: map[[2]string]time.Time{}}
+func newLookup(h *Homeserver, own string, assert, bot, push bool) *lookup {
+	return &lookup{home: h, own: own, assert: assert, bot: bot, push: push, seen: map[[2]string]time.Time{}}
 }
 
 // joined asks whether a user is in a room. errBlind if there is no way to know.

@@ -117,6 +117,20 @@ func (v *Verifier) Subject(ctx context.Context, server, token string) (user stri
 	return sub, nil
 }
 
+// Verifiers are those of several homeservers of one operator: each is asked about its own users' tokens as its section
+// says, all others as the first says.
+type Verifiers []*Verifier
+
+// Subject implements Identifier.
+func (vs Verifiers) Subject(ctx context.Context, server, token string) (string, error) {
+	for _, v := range vs {
+		if v.own == server {
+			return v.Subject(ctx, server, token)
+		}
+	}
+	return vs[0].Subject(ctx, server, token)
+}
+
 func (v *Verifier) ask(ctx context.Context, server, token string, tr *trace) (string, error) {
 	query := url.Values{"access_token": {token}}.Encode()
 	if server == v.own && v.internal != nil {

@@ -151,7 +151,7 @@ func (p *Proxied) client(w http.ResponseWriter, r *http.Request, door string) {
 		q.leaveOnly = door == "client_delegate"
 		bad = p.local(b, q)
 	}
-	if bad == nil && b.foreign(p.own) {
+	if bad == nil && p.foreign(b) {
 		p.pass(w, r, door, b, q)
 		return
 	}
@@ -166,7 +166,7 @@ func (p *Proxied) client(w http.ResponseWriter, r *http.Request, door string) {
 
 // local checks what needs no look-up at door 3.
 func (p *Proxied) local(b *proxiedBody, q *request) *refusal {
-	if b.foreign(p.own) {
+	if p.foreign(b) {
 		if q.leaveOnly {
 			return invalid("server_name", "`server_name` is another server: a leave is taken over by the user's own")
 		}
@@ -178,6 +178,14 @@ func (p *Proxied) local(b *proxiedBody, q *request) *refusal {
 	}
 	return p.doors.open(q)
 }
+
+// foreign says whether another server's focus is meant: this one is that of all our homeservers.
+func (p *Proxied) foreign(b *proxiedBody) bool {
+	return b.foreign(p.own) && !p.doors.table.Own(*b.Server)
+}
+
+// Vouched says whether a request shows this homeserver's token. It tells several homeservers apart that come by one port.
+func (p *Proxied) Vouched(r *http.Request) bool { return p.authenticate(r) == nil }
 
 // ours checks that the focus meant is this one. Clients add or leave out a trailing slash.
 func (p *Proxied) ours(b *proxiedBody) *refusal {

@@ -17,12 +17,13 @@ import (
 // 10, level 3). Of all that comes it keeps what concerns rooms with a session here, and forgets the rest unread.
 type Pushed struct {
 	watcher *Watcher
+	server  string // whose events they are
 	token   [sha256.Size]byte
 }
 
-// NewPushed makes it for a homeserver that shows this token.
-func NewPushed(hsToken string, w *Watcher) *Pushed {
-	return &Pushed{watcher: w, token: sha256.Sum256([]byte(hsToken))}
+// NewPushed makes it for one of the own homeservers, which shows this token.
+func NewPushed(server, hsToken string, w *Watcher) *Pushed {
+	return &Pushed{watcher: w, server: server, token: sha256.Sum256([]byte(hsToken))}
 }
 
 const (
@@ -75,21 +76,22 @@ func (p *Pushed) take(w http.ResponseWriter, r *http.Request) *refusal {
 	if err := json.Unmarshal(body, &t); err != nil {
 		return unreadable.because(err)
 	}
-	if !p.watcher.pushed(t.Events, time.Now()) {
+	if !p.watcher.pushed(p.server, t.Events, time.Now()) {
 		return pushFailed // it comes again
 	}
 	return nil
 }
 
-// pushed hands events to the watches of their rooms; false if one of them does not keep up.
-func (w *Watcher) pushed(events []json.RawMessage, now time.Time) bool {
+// pushed hands events to the watches of their rooms that are read at this homeserver: from another they come as well, at
+// another time. False if one of them does not keep up.
+func (w *Watcher) pushed(server string, events []json.RawMessage, now time.Time) bool {
 	batches := map[string]member.Batch{}
 	for _, raw := range events {
 		var e struct {
 			Room string `json:"room_id"`
 			Type string `json:"type"`
 		}
-		if json.Unmarshal(raw, &e) != nil || !slices.Contains(timelineTypes, e.Type) || !w.watches(e.Room) {
+		if json.Unmarshal(raw, &e) != nil || !slices.Contains(timelineTypes, e.Type) || !w.watches(e.Room, server) {
 			continue
 		}
 		ev, err := member.Decode(raw, now)
@@ -113,10 +115,15 @@ func (w *Watcher) pushed(events []json.RawMessage, now time.Time) bool {
 	return kept
 }
 
-func (w *Watcher) watches(room string) bool {
+func (w *Watcher) watches(room, server string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.rooms[room] != nil
+	v := w.rooms[room]
+	if v == nil {
+		return false
+	}
+	at := v.reads.Load()
+	return at == nil || at.own == server
 }
 
 // measure observes how late changes of room membership arrive.

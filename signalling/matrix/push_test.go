@@ -23,8 +23,8 @@ func push(p *Pushed, method, path, token, body string) *httptest.ResponseRecorde
 
 func TestPushRefusals(t *testing.T) {
 	const path = "/_matrix/app/v1/transactions/1"
-	inBubble(t, func(c *WatcherConfig) { c.Push = true }, func(r *rig) {
-		p := NewPushed(hsTok, r.w)
+	inBubble(t, func(c *WatcherConfig) { c.Homes[0].Push = true }, func(r *rig) {
+		p := NewPushed("own.example", hsTok, r.w)
 		for name, tt := range map[string]struct {
 			method, path, token, body string
 			status                    int
@@ -55,11 +55,11 @@ func TestPushRefusals(t *testing.T) {
 
 // Level 3: after the first sight events come by themselves, and nothing is asked but once a minute.
 func TestPush(t *testing.T) {
-	inBubble(t, func(c *WatcherConfig) { c.Push = true }, func(r *rig) {
+	inBubble(t, func(c *WatcherConfig) { c.Homes[0].Push = true }, func(r *rig) {
 		if r.w.Level() != 3 {
 			r.t.Error(r.w.Level())
 		}
-		p := NewPushed(hsTok, r.w)
+		p := NewPushed("own.example", hsTok, r.w)
 		r.join(alice, ben, carol)
 		r.wantSight("live")
 		event := func(sender, user, membership string) string {
@@ -91,13 +91,13 @@ func TestPush(t *testing.T) {
 
 // A watch that does not keep up has the homeserver send again.
 func TestPushBehind(t *testing.T) {
-	inBubble(t, func(c *WatcherConfig) { c.Push = true }, func(r *rig) {
+	inBubble(t, func(c *WatcherConfig) { c.Homes[0].Push = true }, func(r *rig) {
 		r.join(alice)
 		full := &watch{w: r.w, id: "!full", inbox: make(chan any)}
 		r.w.mu.Lock()
 		r.w.rooms["!full"] = full
 		r.w.mu.Unlock()
-		p := NewPushed(hsTok, r.w)
+		p := NewPushed("own.example", hsTok, r.w)
 		body := `{"events":[{"room_id":"!full","event_id":"$1","type":"m.room.member","sender":"@a:b","state_key":"@a:b","content":{}}]}`
 		if w := push(p, http.MethodPut, "/_matrix/app/v1/transactions/1", hsTok, body); w.Code != http.StatusServiceUnavailable {
 			r.t.Errorf("%d %s", w.Code, w.Body)

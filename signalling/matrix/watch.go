@@ -21,9 +21,10 @@ type watch struct {
 	w       *Watcher
 	id      string
 	log     *slog.Logger
-	inbox   chan any      // what to do next; see handle
-	done    chan struct{} // closed: run has ended
-	lost    atomic.Bool   // the inbox was full: what is here must be looked up
+	inbox   chan any               // what to do next; see handle
+	done    chan struct{}          // closed: run has ended
+	reads   atomic.Pointer[lookup] // the homeserver that the room is read at; nil: none yet
+	lost    atomic.Bool            // the inbox was full: what is here must be looked up
 	stopped context.Context
 	stop    context.CancelFunc
 
@@ -91,6 +92,12 @@ type (
 		user string
 		at   time.Time
 	}
+	// confirmed is what the own homeserver, asked then, says of a user whom the one that is read does not know in the room.
+	confirmed struct {
+		user string
+		in   bool
+		at   time.Time
+	}
 	// seen says how much arrives from now on.
 	seen struct{ sight sight }
 	// found are participants that a look into the session found there.
@@ -120,7 +127,7 @@ func newWatch(w *Watcher, room string) *watch {
 	ctx, cancel := context.WithCancel(w.ctx)
 	return &watch{
 		w: w, id: room, log: w.log.With("room_id", room), inbox: make(chan any, watchInbox), done: make(chan struct{}),
-		stopped: ctx, stop: cancel, room: member.NewRoom(room, member.Config{URLs: w.cfg.URLs, Servers: []string{w.cfg.Server}}),
+		stopped: ctx, stop: cancel, room: member.NewRoom(room, member.Config{URLs: w.cfg.URLs, Servers: w.homes.names()}),
 		calls: map[sfu.SessionID]*watched{}, muted: map[string]bool{}, closing: map[string]bool{}, ghosts: map[member.Key]bool{},
 	}
 }
@@ -209,6 +216,8 @@ func (v *watch) handle(m any) {
 		v.compare(m)
 	case absent:
 		v.notThere(m)
+	case confirmed:
+		v.confirmed(m)
 	case seen:
 		v.setSight(m.sight)
 	case question:
@@ -268,7 +277,7 @@ func (v *watch) rememberLocals(joined []string) {
 		if len(v.locals) == maxLocals {
 			return
 		}
-		if member.ServerOf(u) == v.w.cfg.Server {
+		if v.w.homes.actsAs(u) != nil {
 			v.locals = append(v.locals, u)
 		}
 	}
@@ -306,7 +315,7 @@ func (v *watch) witnesses() []string {
 	for _, c := range v.calls {
 		for _, s := range c.seats {
 			switch {
-			case s.User == "" || member.ServerOf(s.User) != v.w.cfg.Server || v.w.void(&s.Seat):
+			case s.User == "" || v.w.homes.actsAs(s.User) == nil || v.w.void(&s.Seat):
 			case s.here:
 				here = append(here, s.User)
 			default:

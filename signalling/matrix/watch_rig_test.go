@@ -150,7 +150,7 @@ func inBubble(t *testing.T, change func(*WatcherConfig), script func(*rig)) {
 			t.Fatal(err)
 		}
 		cfg := WatcherConfig{
-			Home: home, Server: "own.example", Assert: true, URLs: []string{"https://rtc.own.example"}, Key: testKey.ID, Policy: table, Calls: r.calls,
+			Homes: []Home{{Server: "own.example", API: home, Assert: true}}, URLs: []string{"https://rtc.own.example"}, Key: testKey.ID, Policy: table, Calls: r.calls,
 		}
 		if change != nil {
 			change(&cfg)
@@ -184,7 +184,7 @@ func identityOf(user string) sfu.Identity {
 
 // token is what a door gives the user now.
 func (r *rig) token(user string) grant.Token {
-	own := strings.HasSuffix(user, ":own.example")
+	own := strings.HasSuffix(user, ":own.example") || strings.HasSuffix(user, ":our.example")
 	return grant.Token{Key: testKey.ID, Grant: grant.Grant{
 		Identity: identityOf(user), Session: testAlias, Join: true, Inside: session.Grant{Publish: true, PublishData: true, Subscribe: true, UpdateOwn: true},
 		Seat: &grant.Seat{Room: room, Slot: derive.Slot, User: user, Device: "D", Version: int(derive.Legacy), Door: "sfu_get", Opens: own, Made: time.Now().UnixMilli()},

@@ -236,7 +236,7 @@ func TestRestart(t *testing.T) {
 
 // Without a homeserver nobody's membership is known, and nothing is asked.
 func TestLevelZero(t *testing.T) {
-	inBubble(t, func(c *WatcherConfig) { c.Home = nil }, func(r *rig) {
+	inBubble(t, func(c *WatcherConfig) { c.Homes = nil }, func(r *rig) {
 		if r.w.Level() != 0 {
 			r.t.Error(r.w.Level())
 		}

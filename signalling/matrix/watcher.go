@@ -28,16 +28,8 @@ type Calls interface {
 
 // WatcherConfig is what a Watcher works with. Calls and Policy are required.
 type WatcherConfig struct {
-	// Home is the own homeserver; nil: nobody's membership is known (matrixrtc.md section 10, level 0).
-	Home *Homeserver
-	// Server is its name.
-	Server string
-	// Assert permits to read rooms in the name of own users, and to clear their ghosts.
-	Assert bool
-	// Bot says that Home's token is that of a bot: it sees the rooms that it was invited to.
-	Bot bool
-	// Push says that the homeserver sends events by itself, to Pushed.
-	Push bool
+	// Homes are the own homeservers; none: nobody's membership is known (matrixrtc.md section 10, level 0).
+	Homes []Home
 	// URLs are what memberships call this focus: its service URL and its ws URL.
 	URLs []string
 	// Key is the name of the doors' key: of tokens signed by others this knows nothing.
@@ -58,7 +50,7 @@ type WatcherConfig struct {
 // homeserver; and a short one for each request that something in a room gave cause to.
 type Watcher struct {
 	cfg     WatcherConfig
-	look    *lookup // nil: no homeserver
+	homes   homes // none: no homeserver
 	log     *slog.Logger
 	metrics *watchMetrics
 
@@ -87,28 +79,15 @@ const (
 func NewWatcher(c WatcherConfig, log *slog.Logger, reg prometheus.Registerer) *Watcher {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Watcher{
-		cfg: c, log: log, metrics: newWatchMetrics(reg), ctx: ctx, cancel: cancel, polls: make(chan struct{}, pollsAtOnce),
+		cfg: c, homes: newHomes(c.Homes), log: log, metrics: newWatchMetrics(reg), ctx: ctx, cancel: cancel, polls: make(chan struct{}, pollsAtOnce),
 		rooms: map[string]*watch{}, open: map[sfu.SessionID]string{}, withdrawn: map[[2]string]time.Time{},
-	}
-	if c.Home != nil {
-		w.look = newLookup(c.Home, c.Server, c.Assert, c.Bot)
 	}
 	w.metrics.level.Set(float64(w.Level()))
 	return w
 }
 
 // Level is how much is known of rooms (matrixrtc.md section 10): 0 nothing, 1 as a bot, 2 on demand, 3 by pushed events.
-func (w *Watcher) Level() int {
-	switch {
-	case w.look == nil:
-		return 0
-	case w.cfg.Bot:
-		return 1
-	case w.cfg.Push:
-		return 3
-	}
-	return 2
-}
+func (w *Watcher) Level() int { return w.homes.level() }
 
 // Blind counts watched rooms of which nothing is heard.
 func (w *Watcher) Blind() int { return int(w.blind.Load()) }
@@ -120,22 +99,22 @@ func (w *Watcher) Close() {
 	w.mu.Unlock()
 	w.cancel()
 	w.wg.Wait()
-	if w.cfg.Home != nil {
-		w.cfg.Home.Close()
+	for _, h := range w.cfg.Homes {
+		h.API.Close()
 	}
 }
 
 // Joined implements Rooms: it says whether a user is in a room. What is seen of the room answers a yes; a no may have
 // been overtaken, so the homeserver is asked, if it can be.
 func (w *Watcher) Joined(ctx context.Context, room, user string) (bool, error) {
-	if w.look == nil {
+	if len(w.homes) == 0 {
 		return false, errBlind
 	}
 	st, _ := w.Standing(ctx, room, "", user)
 	if st.Joined && st.Live {
 		return true, nil
 	}
-	in, err := w.look.joined(ctx, room, user)
+	in, err := w.homes.joined(ctx, room, user)
 	if errors.Is(err, errBlind) && st.Known && st.Live {
 		return st.Joined, nil
 	}
@@ -144,10 +123,7 @@ func (w *Watcher) Joined(ctx context.Context, room, user string) (bool, error) {
 
 // ServerJoined says whether any user of a server is in a room.
 func (w *Watcher) ServerJoined(ctx context.Context, room, server string) (bool, error) {
-	if w.look == nil {
-		return false, errBlind
-	}
-	return w.look.server(ctx, room, server)
+	return w.homes.server(ctx, room, server)
 }
 
 // Standing is how a user stands to a slot of a room, as far as it is watched; ok is false if it is not.
@@ -180,7 +156,7 @@ type Standing struct {
 
 // Seated is told whose seat an identity of an open session is.
 func (w *Watcher) Seated(alias sfu.SessionID, identity sfu.Identity, s grant.Seat, inside session.Grant) {
-	if w.look == nil {
+	if len(w.homes) == 0 {
 		return
 	}
 	w.mu.Lock()
@@ -239,7 +215,7 @@ func (w *Watcher) Notice(n session.Notice) {
 
 // withdraw makes all tokens void that a user got for a room before now.
 func (w *Watcher) withdraw(room, user string, now time.Time) {
-	w.look.forget(room, user)
+	w.homes.forget(room, user)
 	if w.cfg.Withdrawn != nil {
 		w.cfg.Withdrawn(room, user, now)
 	}
@@ -317,7 +293,7 @@ func (w *Watcher) judge(ctx context.Context, s *grant.Seat, identity sfu.Identit
 	if w.cfg.Policy.Judge(s.User, server, s.Room).Action == policy.Deny {
 		return fmt.Errorf("policy: %w", ErrWithdrawn)
 	}
-	if w.look == nil {
+	if len(w.homes) == 0 {
 		return nil
 	}
 	if w.void(s) {
