@@ -228,9 +228,12 @@ func refusals() (rows []refusalRow) {
 
 // Every row of the table of errors of doors 1 and 2.
 func TestRefusals(t *testing.T) {
-	for _, row := range refusals() {
+	for _, row := range append(refusals(), delegateRefusals()...) {
 		t.Run(row.door+" "+row.name, func(t *testing.T) {
-			h := build(t, row.policy)
+			h, taken := build(t, row.policy), &handed{}
+			if row.door == "/delegate_delayed_leave" {
+				h.doors.leaves = taken
+			}
 			if row.arrange != nil {
 				row.arrange(h)
 			}
@@ -251,8 +254,8 @@ func TestRefusals(t *testing.T) {
 			if w.Code != row.status || got.Code != row.errcode || got.Text == "" || row.text != "" && got.Text != row.text {
 				t.Errorf("%d %+v", w.Code, got)
 			}
-			if len(h.asked) != row.asks || len(h.opened) != 0 {
-				t.Errorf("asked %v, opened %v", h.asked, h.opened)
+			if len(h.asked) != row.asks || len(h.opened) != 0 || len(taken.all) != 0 {
+				t.Errorf("asked %v, opened %v, took over %v", h.asked, h.opened, taken.all)
 			}
 			if line := h.log.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, "code="+row.code+" ") {
 				t.Errorf("log: %q, want one line of code %s", line, row.code)

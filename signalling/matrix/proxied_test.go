@@ -18,6 +18,7 @@ import (
 	"weir/signalling/delayed"
 	"weir/signalling/derive"
 	"weir/signalling/grant"
+	"weir/signalling/member"
 	"weir/signalling/policy"
 )
 
@@ -257,6 +258,11 @@ func proxiedRows() (rows []proxiedRow) {
 		more(proxiedRow{name: "membership is not known", arrange: func(b *backyard) { b.doors.rooms = nil }, status: 503, errcode: "M_UNKNOWN", code: "lookup"})
 		more(proxiedRow{name: "server denied", policy: policy.Config{Rules: []policy.Rule{{Servers: []string{server}, Action: policy.Deny}}}, status: 403, errcode: "M_FORBIDDEN", code: "policy"})
 		more(proxiedRow{name: "user denied", policy: policy.Config{Rules: []policy.Rule{{Users: []string{user}, Action: policy.Deny}}}, status: 403, errcode: "M_FORBIDDEN", code: "policy"})
+		more(proxiedRow{name: "server denied by the room", arrange: func(b *backyard) {
+			b.doors.seats = &seats{st: Standing{Standing: member.Standing{Known: true, Denied: true}}}
+		}, status: 403, errcode: "M_FORBIDDEN", code: "server_acl"})
+		more(proxiedRow{name: "slot closed", arrange: func(b *backyard) { b.doors.seats = &seats{st: Standing{Closing: true}} },
+			status: 403, errcode: "M_FORBIDDEN", code: "slot_closed"})
 		more(proxiedRow{name: "draining", arrange: func(b *backyard) { b.doors.Drain() }, status: 503, errcode: "M_UNKNOWN", code: "draining"})
 		more(proxiedRow{name: "too often", policy: policy.Config{Rate: policy.Rate{UserBurst: 1}}, arrange: func(b *backyard) { b.ask("POST", path, good); b.accepted = nil },
 			status: 429, errcode: "M_LIMIT_EXCEEDED", code: "user_rate"})
