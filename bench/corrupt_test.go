@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,17 +15,20 @@ import (
 // corrupting changes some of what is sent by a socket: handshakes, checks, media and data that are nearly right.
 type corrupting struct {
 	media.Socket
-	r *rand.Rand
+	mu sync.Mutex // any goroutine writes
+	r  *rand.Rand
 }
 
 func (c *corrupting) WriteBatch(ms []media.Message) error {
 	out := make([]media.Message, 0, len(ms))
+	c.mu.Lock()
 	for _, m := range ms {
 		if m.Segment == 0 && len(m.Buf) > 1 && c.r.IntN(4) == 0 {
 			m.Buf = c.corrupt(m.Buf)
 		}
 		out = append(out, m)
 	}
+	c.mu.Unlock()
 	return c.Socket.WriteBatch(out)
 }
 
