@@ -18,6 +18,8 @@ const (
 	maxName       = 256
 	maxMetadata   = 512 << 10
 	maxAttributes = 64 << 10
+	// maxForm is room for a join_request of 1 MiB in base64, escaped, and for a token: nobody is known before it was read.
+	maxForm = 3 << 20
 )
 
 // admission is a request for a connection that was found good.
@@ -31,7 +33,7 @@ type admission struct {
 
 // admit checks everything about r that needs no session; validate asks for the same.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, v1 bool) (*admission, *refusal) {
-	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		var over *http.MaxBytesError
 		if errors.As(err, &over) {

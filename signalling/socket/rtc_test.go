@@ -171,9 +171,9 @@ func TestFormIsBounded(t *testing.T) {
 	if resp := w.do(http.MethodPost, "/rtc/validate", nil, form, strings.NewReader(body)); resp.StatusCode != 200 {
 		t.Errorf("form: %d", resp.StatusCode)
 	}
-	big := strings.NewReader(body + "&x=" + strings.Repeat("y", wire.MaxBody+1-len(body)-len("&x=")))
+	big := strings.NewReader(body + "&x=" + strings.Repeat("y", maxForm+1-len(body)-len("&x=")))
 	if resp := w.do(http.MethodPost, "/rtc/validate", nil, form, big); resp.StatusCode != 413 {
-		t.Errorf("form over 10 MiB: %d", resp.StatusCode)
+		t.Errorf("form over 3 MiB: %d", resp.StatusCode)
 	}
 }
 
