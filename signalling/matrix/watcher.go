@@ -170,8 +170,9 @@ func (w *Watcher) Seated(alias sfu.SessionID, identity sfu.Identity, s grant.Sea
 		v = newWatch(w, s.Room)
 		w.rooms[s.Room] = v
 		w.metrics.rooms.Inc()
-		w.wg.Go(v.run)
-		w.wg.Go(v.follow)
+		// After the first seat is known: whose it is may be the only one who can read the room.
+		defer w.wg.Go(v.follow)
+		defer w.wg.Go(v.run)
 	}
 	if !v.put(seated{alias: alias, identity: identity, seat: s, inside: inside}) {
 		w.log.Error("a seat is not known: who sits there is found at the next look", "code", "seat_lost", "room_id", s.Room, "user", s.User)
