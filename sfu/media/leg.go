@@ -29,6 +29,7 @@ type Leg struct {
 
 	// under the Outbound's lock
 	transportSeq uint16
+	replays      replays
 
 	voices atomic.Pointer[[]*Publication] // whose audio it sends
 	picks  []pick                         // under gather.releasing

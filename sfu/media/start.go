@@ -15,6 +15,10 @@ const (
 	maxReplay = 64 << 10
 	// maxReplayed bounds the packets.
 	maxReplayed = 512
+	// A receiver is replayed this many bytes at once, of all publications, and this many a second in the long run: who opens a
+	// large call on a thin link waits for keyframes of the rest, one after the other.
+	replayBurst = 256 << 10
+	replayRate  = 128 << 10
 	// squeezeBits: replayed frames are shown this many binary orders faster than they were taken, so that the receiver's
 	// clock does not count on frames that old.
 	squeezeBits = 6
@@ -128,6 +132,22 @@ func (s *Subscription) waits() bool {
 	return !s.closed && s.idle()
 }
 
+// replays is what one receiver may be replayed.
+type replays struct {
+	used int64 // bytes
+	at   int64
+}
+
+func (r *replays) take(now int64, n int) bool {
+	r.used = max(0, r.used-(now-r.at)/1e6*replayRate/1e3)
+	r.at = now
+	if r.used+int64(n) > replayBurst {
+		return false
+	}
+	r.used += int64(n)
+	return true
+}
+
 // idle: nothing is being forwarded. Under the lock.
 func (s *Subscription) idle() bool { return s.selector == nil || !s.selector.Current().Valid() }
 
@@ -171,14 +191,14 @@ func (s *Subscription) replayStream(now int64, st *stream, goal sfu.Layer, batch
 	a := arrival{stream: st, format: st.format}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if !s.whole(st, last, &a) || !s.fits(&a, now) {
+	s.leg.out.Lock()
+	defer s.leg.out.Unlock()
+	if !s.whole(st, last, &a) || !s.fits(&a, now) || !s.leg.replays.take(now, o.octets) {
 		return false
 	}
 	s.space.squeezed = squeeze{stream: st.id, first: o.seq, last: last, newest: a.Timestamp, from: s.space.mapper.Next()}
 	reader := st.reader.Again()
 	sent := 0
-	s.leg.out.Lock()
-	defer s.leg.out.Unlock()
 	for seq := o.seq; seq <= last; seq++ {
 		h, _ := st.history.BySeq(seq)
 		st.history.Packet(h, &a.Packet)

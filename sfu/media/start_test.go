@@ -159,6 +159,26 @@ func TestNewcomerIsNotShownWhatDoesNotDecode(t *testing.T) {
 	}
 }
 
+func TestReplaysAreRationed(t *testing.T) {
+	var r replays
+	now := int64(7e9)
+	for i, step := range []struct {
+		after time.Duration
+		bytes int
+		want  bool
+	}{
+		{0, maxReplay, true}, {0, maxReplay, true}, {0, maxReplay, true}, {0, maxReplay, true}, {0, 1000, false},
+		{100 * time.Millisecond, maxReplay, false}, {0, 10_000, true}, {0, 10_000, false},
+		{time.Second, maxReplay, true}, {0, maxReplay, true}, {0, maxReplay, false},
+		{time.Hour, maxReplay, true},
+	} {
+		now += int64(step.after)
+		if got := r.take(now, step.bytes); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}
+
 // A pause shorter than the age of the keyframe: what was sent before the pause is not sent again.
 func TestShortPauseIsNotReplayed(t *testing.T) {
 	s := newSimulcast(t, sfu.TopLayer)
