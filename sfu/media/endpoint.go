@@ -26,6 +26,7 @@ type Endpoint struct {
 	begin       time.Time
 	sockets     []Socket
 	quiet       quietLogs
+	steering    *steering // nil: input goes as the kernel likes
 
 	drops [dropReasons]atomic.Uint64
 	got   struct{ packets, bytes, batches atomic.Uint64 }
@@ -101,8 +102,9 @@ func NewEndpoint(cfg EndpointConfig, sockets []Socket, log *slog.Logger) (*Endpo
 		}
 		e.announce[i] = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
+	e.steering = newSteering(sockets)
 	for i, s := range sockets {
-		r := &reader{endpoint: e, socket: s, bit: 1 << i, known: make(map[netip.AddrPort]*route), out: newBurst(s, &e.sent)}
+		r := &reader{endpoint: e, socket: s, index: i, bit: 1 << i, known: make(map[netip.AddrPort]*route), out: newBurst(s, &e.sent)}
 		if a, ok := s.(alarmed); ok {
 			r.out.alarm = a.setAlarm
 		}

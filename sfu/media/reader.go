@@ -12,6 +12,7 @@ import (
 type reader struct {
 	endpoint *Endpoint
 	socket   Socket
+	index    int
 	bit      uint64 // this reader in Transport.dirty
 	known    map[netip.AddrPort]*route
 	dirty    []*Transport // had media in this batch
@@ -21,6 +22,8 @@ type reader struct {
 
 	lastAddr  netip.AddrPort
 	lastRoute *route
+
+	busy, since int64 // ns of work since then
 }
 
 // alarmed is a socket whose reader can be woken.
@@ -42,17 +45,29 @@ func (r *reader) run() {
 			}
 			return
 		}
+		begin := r.endpoint.Now()
 		if n > 0 {
-			r.batch(ms[:n])
+			r.batch(begin, ms[:n])
 		}
 		if r.out.due != 0 {
 			r.out.ring(r.endpoint.Now())
 		}
+		if r.endpoint.steering != nil {
+			r.account(begin, r.endpoint.Now())
+		}
 	}
 }
 
-func (r *reader) batch(ms []Message) {
-	now := r.endpoint.Now()
+// account measures the reader's load.
+func (r *reader) account(begin, end int64) {
+	r.busy += end - begin
+	if d := end - r.since; d >= int64(steerWindow) {
+		r.endpoint.steering.loaded(r.index, float64(r.busy)/float64(d), end)
+		r.busy, r.since = 0, end
+	}
+}
+
+func (r *reader) batch(now int64, ms []Message) {
 	var packets, bytes uint64
 	for i := range ms {
 		m := &ms[i]

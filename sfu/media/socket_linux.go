@@ -199,6 +199,16 @@ func (s *batchedSocket) release() error {
 	return errors.Join(os.NewSyscallError("close", unix.Close(s.fd)), os.NewSyscallError("close", unix.Close(s.timer)))
 }
 
+// steer implements steered: a filter that names the first socket that was bound, or the kernel's hash of the addresses.
+func (s *batchedSocket) steer(spread bool) error {
+	if spread {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_DETACH_REUSEPORT_BPF, 0))
+	}
+	first := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
+		&unix.SockFprog{Len: 1, Filter: &first}))
+}
+
 // setAlarm implements alarmed. A timer of the runtime would wake a second thread each time.
 func (s *batchedSocket) setAlarm(d time.Duration) {
 	s.in.alarm = d > 0

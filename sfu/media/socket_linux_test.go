@@ -322,6 +322,64 @@ func TestSmallBufferNamesTheRemedy(t *testing.T) {
 	}
 }
 
+// TestSteer: all input comes to the first socket, or to each a part of it.
+func TestSteer(t *testing.T) {
+	sockets, err := ListenUDP(loopback, SocketConfig{Count: 2}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan int)
+	for i, s := range sockets {
+		t.Cleanup(func() { _ = s.Close() })
+		go func() {
+			ms := make([]Message, readBatch)
+			for {
+				n, err := s.ReadBatch(ms)
+				if err != nil {
+					return
+				}
+				for range n {
+					heard <- i
+				}
+			}
+		}()
+	}
+	for _, spread := range []bool{false, true, false} {
+		if err := sockets[0].(steered).steer(spread); err != nil {
+			t.Fatal(err)
+		}
+		var got [2]int
+		for range 64 { // by chance all go the same way once in 2^63
+			if err := plain(t, "127.0.0.1:0").WriteBatch([]Message{{Addr: sockets[0].LocalAddr(), Buf: []byte("x")}}); err != nil {
+				t.Fatal(err)
+			}
+			got[<-heard]++
+		}
+		if (got[1] > 0) != spread || got[0] == 0 {
+			t.Errorf("spread %v: %v datagrams", spread, got)
+		}
+	}
+}
+
+// TestAlarm: a reader waits no longer than its alarm, which can be taken back.
+func TestAlarm(t *testing.T) {
+	s := batched(t, "127.0.0.1:0")
+	ms := make([]Message, readBatch)
+	begin := time.Now()
+	s.setAlarm(3 * time.Millisecond)
+	if n, err := s.ReadBatch(ms); n != 0 || err != nil || time.Since(begin) < 3*time.Millisecond {
+		t.Errorf("after %v: %d messages, %v", time.Since(begin), n, err)
+	}
+	s.setAlarm(time.Microsecond)
+	s.setAlarm(0)
+	if err := plain(t, "127.0.0.1:0").WriteBatch([]Message{{Addr: s.local, Buf: []byte("x")}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.ReadBatch(ms); n != 1 || err != nil {
+		t.Errorf("%d messages, %v", n, err)
+	}
+}
+
 func TestBatchedPathDoesNotAllocate(t *testing.T) {
 	w, r := batched(t, "127.0.0.1:0"), batched(t, "127.0.0.1:0")
 	ms := make([]Message, 16)
