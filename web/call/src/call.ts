@@ -2,6 +2,7 @@ import {
     ConnectionState,
     RoomEvent,
     Track,
+    type BaseKeyProvider,
     type Participant,
     type Room as CallRoom,
     type TrackPublication,
@@ -9,7 +10,9 @@ import {
 import type { MatrixClient, Room } from "matrix-js-sdk";
 import { connect } from "./connection.ts";
 import { askToken, ownTransport } from "./focus.ts";
+import { MemberKeys, passwordKeys, secrecyOf, type Secrecy } from "./keys.ts";
 import { Membership } from "./membership.ts";
+import { Sealed } from "./sealed.ts";
 
 /** One picture (or voice) to show: a participant's camera, or its shared screen. */
 export interface Source {
@@ -21,8 +24,10 @@ export interface Source {
     video?: TrackPublication;
     audio?: TrackPublication;
     speaking: boolean;
-    /** The frames arrive but no key of ours opens them. */
-    undecryptable: boolean;
+    /** All that it sends is end-to-end encrypted. */
+    encrypted: boolean;
+    /** Why there is nothing to see or hear although it is sent; empty if there is. */
+    closed: string;
 }
 
 /** Options of a call. */
@@ -37,11 +42,13 @@ export interface CallOptions {
  */
 export class Call {
     readonly membership: Membership;
+    readonly secrecy: Secrecy;
+    private keys?: BaseKeyProvider;
     private own?: CallRoom;
     private ownService = "";
     private readonly others = new Map<string, Promise<CallRoom | undefined>>();
     private readonly rooms = new Set<CallRoom>();
-    private readonly failing = new Set<string>();
+    private readonly sealed: Sealed;
     private left = false;
 
     constructor(
@@ -52,6 +59,8 @@ export class Call {
         private readonly ended: (why: string) => void,
     ) {
         this.membership = new Membership(client, room);
+        this.secrecy = secrecyOf(options.password, room.hasEncryptionStateEvent());
+        this.sealed = new Sealed(changed);
     }
 
     /** Connects, then tells the room that we are in the call. */
@@ -59,17 +68,19 @@ export class Call {
         const transport = await ownTransport(this.client, this.options.service);
         this.ownService = transport.livekit_service_url;
         const ticket = await askToken(this.client, this.ownService, this.room.roomId);
-        this.own = await connect(ticket, this.options.password, (room) => this.watch(room));
+        this.keys = await this.prepareKeys();
+        this.own = await connect(ticket, this.keys, (room) => this.watch(room));
         this.own.once(RoomEvent.Disconnected, (why) => {
             if (!this.left) this.ended(`The call ended (${why ?? "connection lost"}).`);
         });
-        this.membership.join(transport);
+        this.membership.join(transport, this.secrecy === "members");
         this.membership.onChange(() => this.follow());
         this.follow();
     }
 
     async leave(): Promise<void> {
         this.left = true;
+        this.sealed.close();
         await Promise.allSettled([this.membership.leave(), ...[...this.rooms].map((room) => room.disconnect())]);
     }
 
@@ -80,6 +91,14 @@ export class Call {
 
     get reconnecting(): boolean {
         return this.own !== undefined && this.own.state !== ConnectionState.Connected;
+    }
+
+    private async prepareKeys(): Promise<BaseKeyProvider | undefined> {
+        if (this.options.password !== undefined) return passwordKeys(this.options.password);
+        if (this.secrecy === "none") return undefined;
+        const keys = new MemberKeys();
+        this.membership.onKey((key, index, identity) => void keys.set(key, index, identity));
+        return keys;
     }
 
     /** Everything there is to show, screens first, then ourselves, then the others in order of their coming. */
@@ -97,7 +116,9 @@ export class Call {
     private sourcesOf(participant: Participant): Source[] {
         const self = participant.isLocal;
         const name = this.membership.nameOf(participant.identity) ?? participant.name ?? participant.identity;
-        const base = { name, self, participant, undecryptable: !self && this.failing.has(participant.identity) };
+        const encrypted = participant.isEncrypted;
+        const closed = self ? "" : this.whyClosed(participant.identity, name, encrypted);
+        const base = { name, self, participant, encrypted, closed };
         const screen = participant.getTrackPublication(Track.Source.ScreenShare);
         const list: Source[] = [
             {
@@ -122,6 +143,18 @@ export class Call {
         return list;
     }
 
+    private whyClosed(identity: string, name: string, encrypted: boolean): string {
+        if (!this.keys) return encrypted ? `${name} is encrypted and can't be decrypted: you have no password for this call.` : "";
+        switch (this.sealed.why(identity)) {
+            case undefined:
+                return "";
+            case "missing":
+                return `${name} can't be decrypted: their key has not come.`;
+            case "wrong":
+                return `${name} can't be decrypted: the ${this.secrecy === "password" ? "password differs" : "key does not fit"}.`;
+        }
+    }
+
     /** Listens on each focus that a member publishes on and that is not ours. */
     private follow(): void {
         const services = this.membership.services();
@@ -140,7 +173,7 @@ export class Call {
     private async listen(service: string): Promise<CallRoom | undefined> {
         try {
             const ticket = await askToken(this.client, service, this.room.roomId);
-            return await connect(ticket, this.options.password, (room) => this.watch(room));
+            return await connect(ticket, this.keys, (room) => this.watch(room));
         } catch (error) {
             console.warn(`No media from ${service}:`, error);
             return undefined;
@@ -165,14 +198,10 @@ export class Call {
             RoomEvent.TrackStreamStateChanged,
         ] as const;
         for (const event of redraw) room.on(event, this.changed);
-        room.on(RoomEvent.EncryptionError, (_error: Error, participant?: Participant) => {
-            if (!participant || this.failing.has(participant.identity)) return;
-            this.failing.add(participant.identity);
-            this.changed();
+        room.on(RoomEvent.EncryptionError, (error: Error, participant?: Participant) => {
+            if (participant && !participant.isLocal) this.sealed.failed(participant, error);
         });
-        room.on(RoomEvent.ParticipantEncryptionStatusChanged, (encrypted: boolean, participant?: Participant) => {
-            if (encrypted && participant && this.failing.delete(participant.identity)) this.changed();
-        });
+        room.on(RoomEvent.ParticipantDisconnected, (participant) => this.sealed.forget(participant.identity));
         room.once(RoomEvent.Disconnected, () => {
             this.rooms.delete(room);
             this.changed();

@@ -1,14 +1,21 @@
 import type { MatrixClient, Room } from "matrix-js-sdk";
-import { enter, signIn, type Credentials } from "./account.ts";
+import { enter, signIn, signOut, type Credentials } from "./account.ts";
 import { Call } from "./call.ts";
 import { Controls } from "./controls.ts";
 import { el, reason } from "./dom.ts";
+import type { Secrecy } from "./keys.ts";
 import { readLink, type CallLink } from "./link.ts";
 import { Stage } from "./stage.ts";
 import { StatsReader } from "./stats.ts";
 import "./style.css";
 
 const app = document.getElementById("app")!;
+
+const secrecyWords: Record<Secrecy, string> = {
+    members: "End-to-end encrypted, each member with keys of their own",
+    password: "End-to-end encrypted with the call's password",
+    none: "Not encrypted",
+};
 
 function alertLine(): { node: HTMLElement; say: (text: string) => void } {
     const node = el("p", { class: "alert", role: "alert" });
@@ -62,7 +69,7 @@ async function start(): Promise<void> {
         try {
             app.replaceChildren(el("p", { class: "waiting", role: "status" }, "Joining…"));
             const client = await signIn(wanted);
-            const room = await enter(client, wanted.room);
+            const room = await enter(client, wanted.room, wanted.password2 === undefined);
             await runCall(client, room, { ...link, password: wanted.password2 });
             return;
         } catch (error) {
@@ -90,7 +97,7 @@ async function runCall(client: MatrixClient, room: Room, link: CallLink): Promis
     };
     const call = new Call(client, room, link, redraw, (why) => leave(why));
     const leave = (why: string): void => {
-        void call.leave().finally(() => client.stopClient());
+        void call.leave().then(() => signOut(client));
         app.replaceChildren(
             el(
                 "section",
@@ -116,7 +123,7 @@ async function runCall(client: MatrixClient, room: Room, link: CallLink): Promis
         "header",
         {},
         el("h1", {}, room.name),
-        el("p", { class: "encryption" }, link.password ? "End-to-end encrypted" : "Not encrypted"),
+        el("p", { class: "encryption" }, secrecyWords[call.secrecy]),
     );
     app.replaceChildren(header, alert.node, stage.root, controls.root);
     redraw();

@@ -18,14 +18,17 @@ export class Membership {
         return `${this.client.getUserId()}:${this.client.getDeviceId()}`;
     }
 
-    /** Sends the membership state event and keeps it alive until {@link leave}. */
-    join(transport: Transport): void {
+    /**
+     * Sends the membership state event and keeps it alive until {@link leave}. With `ownKeys` each member's device gets a
+     * key of ours by Olm, a new one when somebody comes or goes.
+     */
+    join(transport: Transport, ownKeys: boolean): void {
         const userId = this.client.getUserId()!;
         const deviceId = this.client.getDeviceId()!;
         const focus = { ...transport, livekit_alias: this.room.roomId };
         this.session.joinRTCSession({ userId, deviceId, memberId: this.identity }, [focus], focus, {
             callIntent: "video",
-            manageMediaKeys: false,
+            manageMediaKeys: ownKeys,
             delayedLeaveEventDelayMs: 18_000,
             delayedLeaveEventRestartMs: 4_000,
         });
@@ -56,5 +59,10 @@ export class Membership {
 
     onChange(listener: () => void): void {
         this.session.on(MatrixRTCSessionEvent.MembershipsChanged, listener);
+    }
+
+    /** Tells of each key that a member, or we ourselves, use from now on. */
+    onKey(listener: (key: Uint8Array<ArrayBuffer>, index: number, identity: string) => void): void {
+        this.session.on(MatrixRTCSessionEvent.EncryptionKeyChanged, (key, index, _member, identity) => listener(key, index, identity));
     }
 }

@@ -8,6 +8,7 @@ export class Tile {
     private readonly video = el("video", { autoplay: true, playsinline: true, muted: true });
     private readonly audio = el("audio", { autoplay: true });
     private readonly label = el("span", { class: "name" });
+    private readonly lock = el("span", { class: "lock", role: "img", "aria-label": "End-to-end encrypted", title: "End-to-end encrypted" });
     private readonly notice = el("p", { class: "notice", role: "status" });
     private readonly avatar = el("div", { class: "avatar", "aria-hidden": "true" });
     readonly stats = el("pre", { class: "stats" });
@@ -29,7 +30,7 @@ export class Tile {
             this.video,
             this.notice,
             this.stats,
-            el("footer", {}, this.label),
+            el("footer", {}, this.lock, this.label),
             this.audio,
         );
     }
@@ -46,14 +47,11 @@ export class Tile {
         this.label.classList.toggle("muted", muted && !source.screen);
         this.label.title = muted ? "Microphone off" : "";
         this.avatar.textContent = [...source.name.replace(/^@/, "")][0]?.toUpperCase() ?? "?";
-        this.notice.textContent = source.undecryptable
-            ? "This picture can't be decrypted: the password differs."
-            : source.video?.isEncrypted === false && source.video.isSubscribed && !source.self
-              ? "Not encrypted"
-              : "";
+        this.lock.hidden = !source.encrypted;
+        this.notice.textContent = source.closed;
         this.shownVideo = swap(this.shownVideo, source.video?.isMuted ? undefined : source.video?.track, this.video);
         this.heardAudio = swap(this.heardAudio, source.self ? undefined : source.audio?.track, this.audio);
-        this.root.classList.toggle("dark", this.shownVideo === undefined || source.undecryptable);
+        this.root.classList.toggle("dark", this.shownVideo === undefined || source.closed !== "");
     }
 
     remove(): void {
