@@ -1,5 +1,6 @@
 import {
     ConnectionState,
+    DisconnectReason,
     RoomEvent,
     Track,
     type BaseKeyProvider,
@@ -36,6 +37,15 @@ export interface CallOptions {
     service?: string;
 }
 
+/** Why a focus ended our part, in words; of what is not here the connection is to blame. */
+const endings: Partial<Record<DisconnectReason, string>> = {
+    [DisconnectReason.DUPLICATE_IDENTITY]: "This device joined the call a second time, elsewhere.",
+    [DisconnectReason.SERVER_SHUTDOWN]: "The server of the call was stopped.",
+    [DisconnectReason.PARTICIPANT_REMOVED]: "You were removed from the call.",
+    [DisconnectReason.ROOM_DELETED]: "The call was ended for everybody.",
+    [DisconnectReason.JOIN_FAILURE]: "The call does not take you: it may be full.",
+};
+
 /**
  * One room's call: our membership, the connection to our own focus, and a listening connection to each other focus that
  * a member publishes on.
@@ -71,7 +81,7 @@ export class Call {
         this.keys = await this.prepareKeys();
         this.own = await connect(ticket, this.keys, (room) => this.watch(room));
         this.own.once(RoomEvent.Disconnected, (why) => {
-            if (!this.left) this.ended(`The call ended (${why ?? "connection lost"}).`);
+            if (!this.left) this.ended((why && endings[why]) || "The connection to the call was lost.");
         });
         this.membership.join(transport, this.secrecy === "members");
         this.membership.onChange(() => this.follow());
