@@ -205,6 +205,7 @@ export class Call {
             RoomEvent.LocalTrackUnpublished,
             RoomEvent.ActiveSpeakersChanged,
             RoomEvent.ConnectionStateChanged,
+            RoomEvent.ConnectionQualityChanged,
             RoomEvent.TrackStreamStateChanged,
         ] as const;
         for (const event of redraw) room.on(event, this.changed);

@@ -1,6 +1,12 @@
-import { Track } from "livekit-client";
+import { ConnectionQuality, Track } from "livekit-client";
 import type { Source } from "./call.ts";
 import { el } from "./dom.ts";
+
+/** What is said of a connection; nothing of one that is good. */
+const qualityWords: Partial<Record<ConnectionQuality, string>> = {
+    [ConnectionQuality.Poor]: " · poor connection",
+    [ConnectionQuality.Lost]: " · connection lost",
+};
 
 /** The picture of one source: video, name, and what is to say about it. */
 export class Tile {
@@ -43,7 +49,7 @@ export class Tile {
         this.root.classList.toggle("mirror", source.self && !source.screen);
         this.root.setAttribute("aria-label", source.screen ? `${source.name}'s screen` : source.name);
         const muted = source.audio === undefined || source.audio.isMuted;
-        this.label.textContent = `${source.name}${source.self ? " (you)" : ""}${source.screen ? " · screen" : ""}`;
+        this.label.textContent = `${source.name}${source.self ? " (you)" : ""}${source.screen ? " · screen" : ""}${qualityWords[source.participant.connectionQuality] ?? ""}`;
         this.label.classList.toggle("muted", muted && !source.screen);
         this.label.title = muted ? "Microphone off" : "";
         this.avatar.textContent = [...source.name.replace(/^@/, "")][0]?.toUpperCase() ?? "?";
