@@ -17,6 +17,7 @@ NESTED   = $(patsubst %/go.mod,%,$(filter-out go.mod deploy/%,$(shell git ls-fil
 
 FUZZTIME  ?= 10s
 COUNT     ?= 6
+BENCHTIME ?= 50ms
 BENCH     ?= .
 BENCHPKGS ?= ./sfu/... ./signalling/...
 BASELINE  := bench/baseline.txt
@@ -78,7 +79,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: $(BIN)/benchstat ## benchmarks, COUNT (6) times, compared with the committed baseline
 	@mkdir -p $(OUT)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(BENCHPKGS) | tee $(OUT)/bench.txt
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(BENCHPKGS) | tee $(OUT)/bench.txt
 	@if [ -f $(BASELINE) ]; then $(BIN)/benchstat $(BASELINE) $(OUT)/bench.txt; else echo "no baseline yet: make baseline"; fi
 
 .PHONY: baseline
