@@ -78,8 +78,8 @@ func KeyIndex(f []byte) (uint8, error) {
 	return f[len(f)-1], nil
 }
 
-// Split takes an encrypted frame apart. Escaped frames are unescaped into scratch, which is used from its start and
-// returned, grown if it was too small; others stay where they are.
+// Split takes an encrypted frame apart. Frames with escaped bytes are unescaped into scratch, which is used from its start
+// and returned, grown if it was too small; others stay where they are.
 func Split(c sfu.Codec, f, scratch []byte) (Parts, []byte, error) {
 	n, err := Clear(c, f)
 	if err != nil {
@@ -87,7 +87,7 @@ func Split(c sfu.Codec, f, scratch []byte) (Parts, []byte, error) {
 	}
 	p := Parts{Clear: f[:n]}
 	rest := f[n:]
-	if Escaped(c) {
+	if Escaped(c) && zeros(rest, 3) >= 0 {
 		scratch = Unescape(scratch[:0], rest)
 		rest = scratch
 	}

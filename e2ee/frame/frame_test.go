@@ -127,11 +127,15 @@ func FuzzEscape(f *testing.F) {
 	f.Add([]byte{0, 0, 2, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		escaped := AppendEscaped(nil, raw)
-		if bytes.Contains(escaped, startCode) || bytes.Contains(escaped, []byte{0, 0, 0}) {
+		if bytes.Contains(escaped, []byte{0, 0, 1}) || bytes.Contains(escaped, []byte{0, 0, 0}) {
 			t.Fatalf("start code in % x", escaped)
 		}
 		if got := Unescape(nil, escaped); !bytes.Equal(got, raw) {
 			t.Fatalf("% x came back as % x", raw, got)
+		}
+		prefix := []byte{0, 0, 9}
+		if got, _ := EscapeFrom(append(bytes.Clone(prefix), raw...), 3, nil); !bytes.Equal(got[3:], escaped) || !bytes.Equal(got[:3], prefix) {
+			t.Fatalf("% x escaped in place to % x", raw, got)
 		}
 		if want := byByte(raw); !bytes.Equal(escaped, want) {
 			t.Fatalf("% x escaped to % x, byte by byte to % x", raw, escaped, want)

@@ -205,18 +205,21 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
+// As in a call: small numbers would put zeros into the IV, to be escaped in every frame.
+const benchSSRC, benchTimestamp = 0x9e3779b9, 0x7f4a7c15
+
 func BenchmarkSeal(b *testing.B) {
 	for c, plain := range framed() {
 		b.Run(c.String(), func(b *testing.B) {
 			k, _ := FromMaterial(make([]byte, 16))
 			r := NewRing(PerParticipant)
 			r.Set(0, k)
-			s := NewSealer(1, 0)
+			s := NewSealer(benchSSRC, 0)
 			dst := make([]byte, 0, 2048)
 			b.SetBytes(int64(len(plain)))
 			b.ReportAllocs()
 			for b.Loop() {
-				dst, _ = s.Seal(dst[:0], r, c, plain, 1)
+				dst, _ = s.Seal(dst[:0], r, c, plain, benchTimestamp)
 			}
 		})
 	}
@@ -228,7 +231,7 @@ func BenchmarkOpen(b *testing.B) {
 			k, _ := FromMaterial(make([]byte, 16))
 			r := NewRing(PerParticipant)
 			r.Set(0, k)
-			sealed, _ := NewSealer(1, 0).Seal(nil, r, c, plain, 1)
+			sealed, _ := NewSealer(benchSSRC, 0).Seal(nil, r, c, plain, benchTimestamp)
 			dst := make([]byte, 0, 2048)
 			b.SetBytes(int64(len(plain)))
 			b.ReportAllocs()

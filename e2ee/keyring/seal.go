@@ -37,16 +37,19 @@ func (s *Sealer) Seal(dst []byte, r *Ring, c sfu.Codec, f []byte, timestamp uint
 		return dst, err
 	}
 	iv := s.next(timestamp)
-	from := len(dst)
-	if !frame.Escaped(c) {
+	from, escaped := len(dst), frame.Escaped(c)
+	if escaped {
+		dst = frame.AppendLongStartCodes(dst, f[:n])
+	} else {
 		dst = append(dst, f[:n]...)
-		dst = k.aead.Seal(dst, iv, f[n:], dst[from:])
-		return frame.AppendTrailer(dst, iv, r.current), nil
 	}
-	dst = frame.AppendLongStartCodes(dst, f[:n])
-	s.scratch = k.aead.Seal(s.scratch[:0], iv, f[n:], dst[from:])
-	s.scratch = frame.AppendTrailer(s.scratch, iv, r.current)
-	return frame.AppendEscaped(dst, s.scratch), nil
+	sealed := len(dst)
+	dst = k.aead.Seal(dst, iv, f[n:], dst[from:])
+	dst = frame.AppendTrailer(dst, iv, r.current)
+	if escaped {
+		dst, s.scratch = frame.EscapeFrom(dst, sealed, s.scratch)
+	}
+	return dst, nil
 }
 
 // next is the IV of the next frame: SSRC, timestamp, timestamp − count mod 0xffff, each 32 bits, big-endian.
