@@ -34,7 +34,7 @@ func (m *media) parseFormats(md *sdp.MediaDescription) error {
 	at := make(map[uint8]int, len(m.fmts))
 	for _, f := range m.fmts {
 		pt, err := strconv.ParseUint(f, 10, 7)
-		if err != nil {
+		if err != nil || len(f) > 1 && f[0] == '0' { // an answer has to name it as the offer does
 			return fmt.Errorf("%w: payload type %.16q", ErrSyntax, f)
 		}
 		if _, twice := at[uint8(pt)]; twice {

@@ -138,6 +138,7 @@ func FuzzClientAnswer(f *testing.F) {
 	}
 	f.Add(r.SDP)
 	f.Add(captured(f, "chromium-sendrecv"))
+	f.Add(strings.Replace(captured(f, "chromium-sendrecv"), " 114 ", " 0114 ", 1))
 	f.Fuzz(func(t *testing.T, offer string) {
 		r, err := NewClient(ClientConfig{}).Answer(offer, clientSide())
 		if err != nil {
