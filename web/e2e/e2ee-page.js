@@ -83,7 +83,7 @@
             received,
             sending,
             encodes,
-            errors: () => errors,
+            errors: () => errors.splice(0), // each is told once
             statuses: () => statuses,
             set: (identity, index, key) => keys.set(identity, index, decode(key)),
             ratchet: (identity, index) => keys.ratchetKey(identity, index),

@@ -68,8 +68,12 @@ async function openPage(identity, room, options) {
 
 const atLeast = (what, n, ask) => until(what, async () => (await ask()) >= n, 45_000);
 
-/** Both sides go on opening the other's frames, and none is refused. */
-async function bothOpen(alice, peer, codec, { index, more = 15 } = {}) {
+// A frame that was sealed before a ratchet and comes after one that was sealed behind it, on the other track, is lost to
+// livekit-client: it keeps no key from before.
+const overtaken = "gopher: InvalidKey: valid key missing for participant gopher";
+
+/** Both sides go on opening the other's frames, and none is refused, but what a ratchet of Go's key may overtake. */
+async function bothOpen(alice, peer, codec, { index, more = 15, ratcheted = false } = {}) {
     const before = await alice.call("received", "gopher");
     const [video, audio] = [await peer.of("alice", codec), await peer.of("alice", "opus")];
     const mine = (tally) => (index === undefined ? tally.opened : (tally.indices[index] ?? 0));
@@ -81,7 +85,8 @@ async function bothOpen(alice, peer, codec, { index, more = 15 } = {}) {
         assert.deepEqual(tally.refused, {}, `${name}: frames that Go refused`);
         assert.equal(tally.clear, 0, `${name}: frames in clear`);
     }
-    assert.deepEqual(await alice.call("errors"), [], "errors of livekit-client");
+    const errors = (await alice.call("errors")).filter((e) => !ratcheted || e !== overtaken);
+    assert.deepEqual(errors, [], "errors of livekit-client");
 }
 
 for (const codec of ["vp8", "vp9", "h264"]) {
@@ -123,7 +128,7 @@ for (const codec of ["vp8", "vp9", "h264"]) {
 
         test("Go ratchets its key, Chromium follows", async () => {
             await peer.order({ ratchet: true });
-            await bothOpen(alice, peer, codec);
+            await bothOpen(alice, peer, codec, { ratcheted: true });
         });
 
         test("Chromium rotates to a new index", async () => {
