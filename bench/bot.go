@@ -31,7 +31,7 @@ type BotConfig struct {
 	KeyPassword string        // shared password of end-to-end encryption; "": none
 	Seed        uint64        // of SSRCs, numbers, phases
 	Software    sfu.Software  // zero: a browser's
-	PhaseSpread time.Duration // streams begin within it, by seed
+	PhaseSpread time.Duration // streams begin within it, at a point of the run's clock that the seed tells
 
 	Dial        Dial                                                           // nil: the system's
 	Listen      func() (media.Socket, error)                                   // nil: a UDP socket

@@ -150,6 +150,9 @@ func (l *load) awaitPublishers(ctx context.Context, members []*member) error {
 	return nil
 }
 
+// phaseSpread is a multiple of all usual times between frames: with one seed, the frames of two runs come in one pattern.
+const phaseSpread = 200 * time.Millisecond
+
 // seat puts a new bot on a member's place.
 func (l *load) seat(m *member) error {
 	l.next++
@@ -164,7 +167,7 @@ func (l *load) seat(m *member) error {
 	cfg := BotConfig{
 		URL: l.target.URL, Token: token, Dual: l.Shape.Dual, Subscribe: m.group.Subscribe, Quality: qualities[m.group.Quality],
 		NoData: l.Shape.NoData && l.Shape.Data.Rate == 0, Publish: m.group.publications(), Seed: l.Seed + uint64(l.next)<<20,
-		PhaseSpread: 66 * time.Millisecond, Dial: l.Guard.Dial, Candidate: l.Guard.Candidate, Certificate: l.cert,
+		PhaseSpread: phaseSpread, Dial: l.Guard.Dial, Candidate: l.Guard.Candidate, Certificate: l.cert,
 		Listen: func() (media.Socket, error) { return ListenUDP(l.local) },
 	}
 	if l.Shape.E2EE {

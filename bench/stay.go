@@ -24,6 +24,7 @@ type stay struct {
 	sids     map[string]sfu.PublicationID // by CID; "" while the server has not named it
 	sending  map[string][]*outgoing       // by CID
 	random   *rand.Rand
+	phases   *rand.Rand // the same whenever it joins
 	ring     *keyring.Ring
 }
 
@@ -56,6 +57,7 @@ func (b *Bot) newStay() (*stay, error) {
 	s := &stay{
 		bot: b, sids: map[string]sfu.PublicationID{}, sending: map[string][]*outgoing{}, ring: b.ring(),
 		random: rand.New(rand.NewPCG(b.cfg.Seed, uint64(b.marks.began.Load()))),
+		phases: rand.New(rand.NewPCG(b.cfg.Seed, 0)),
 	}
 	var err error
 	if s.up, err = s.newTalk(session.Publisher, !b.cfg.NoData); err != nil {
@@ -161,11 +163,10 @@ func (s *stay) begin(t *talk, send negotiate.Send) {
 		s.bot.fail(fmt.Errorf("bench: the server does not take %s", p.Codec))
 		return
 	}
-	phase := int64(0)
+	due := s.bot.clock.Now()
 	if spread := int64(s.bot.cfg.PhaseSpread); spread > 0 {
-		phase = s.random.Int64N(spread)
+		due += (s.phases.Int64N(spread) - due%spread + spread) % spread
 	}
-	due := s.bot.clock.Now() + phase
 	for _, layer := range send.Layers {
 		for i := range p.Streams {
 			if p.Streams[i].RID != layer.RID && len(send.Layers) > 1 {

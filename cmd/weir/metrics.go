@@ -12,7 +12,7 @@ type mediaMetrics struct {
 	engine   *media.Engine
 	sessions *media.Focus
 
-	packets, bytes, drops, sockets, transports, open *prometheus.Desc
+	packets, bytes, messages, batches, drops, sockets, transports, open *prometheus.Desc
 }
 
 func newMediaMetrics(e *media.Endpoint, g *media.Engine, f *media.Focus) *mediaMetrics {
@@ -23,6 +23,8 @@ func newMediaMetrics(e *media.Endpoint, g *media.Engine, f *media.Focus) *mediaM
 		endpoint: e, engine: g, sessions: f,
 		packets:    desc("packets_total", "Datagrams of the media port.", "direction"),
 		bytes:      desc("bytes_total", "Bytes of the media port, without IP and UDP headers.", "direction"),
+		messages:   desc("messages_total", "Messages given to the kernel: packets of equal size to one receiver share one.", "direction"),
+		batches:    desc("batches_total", "Batches of messages that the kernel gave or took.", "direction"),
 		drops:      desc("drops_total", "Packets that went no further: before (transport) or after (media) decryption.", "stage", "reason"),
 		sockets:    desc("socket_events_total", "What the kernel did not take as it was given, and writes that waited.", "event"),
 		transports: desc("transports", "Transports that are open."),
@@ -32,7 +34,7 @@ func newMediaMetrics(e *media.Endpoint, g *media.Engine, f *media.Focus) *mediaM
 
 // Describe implements prometheus.Collector.
 func (m *mediaMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.packets, m.bytes, m.drops, m.sockets, m.transports, m.open} {
+	for _, d := range []*prometheus.Desc{m.packets, m.bytes, m.messages, m.batches, m.drops, m.sockets, m.transports, m.open} {
 		to <- d
 	}
 }
@@ -47,6 +49,9 @@ func (m *mediaMetrics) Collect(to chan<- prometheus.Metric) {
 	count(m.packets, s.PacketsOut, "out")
 	count(m.bytes, s.BytesIn, "in")
 	count(m.bytes, s.BytesOut, "out")
+	count(m.messages, s.MessagesOut, "out")
+	count(m.batches, s.BatchesIn, "in")
+	count(m.batches, s.Bursts, "out")
 	for reason, n := range s.Drops {
 		count(m.drops, n, "transport", reason)
 	}

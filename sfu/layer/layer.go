@@ -37,6 +37,7 @@ type Selector struct {
 	cfg    Config
 	cur    sfu.Layer
 	target sfu.Layer // as last given
+	byDD   bool      // the current stream is judged by its dependency descriptors
 
 	newest    sfu.ExtSeq            // highest number seen of the current stream
 	timestamp uint32                // of the newest picture
@@ -44,7 +45,6 @@ type Selector struct {
 
 	svc     svc
 	targets targets
-	byDD    bool // the current stream is judged by its dependency descriptors
 }
 
 // New makes a selector that forwards nothing yet.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/sfu"
+	"weir/sfu/layer"
 	"weir/sfu/negotiate"
 )
 
@@ -25,7 +26,7 @@ func (l *Leg) subscribe(pub *Publication, send negotiate.Send) *Subscription {
 		sp = &space{}
 		l.spaces[send.SSRC] = sp
 	}
-	s := &Subscription{pub: pub, leg: l, ssrc: send.SSRC, space: sp, send: send, ids: send.Extensions, epoch: pub.epoch.Load()}
+	s := &Subscription{pub: pub, leg: l, ssrc: send.SSRC, space: sp, send: send, ids: send.Extensions, epoch: pub.epoch.Load(), selector: *layer.New(layer.Config{})}
 	s.aim.Store(pausedBit)
 	m := maps.Clone(*l.sends.Load())
 	m[send.SSRC] = s

@@ -16,6 +16,7 @@ func BenchmarkGather(b *testing.B) {
 		b.Run(fmt.Sprintf("S=%d", listeners), func(b *testing.B) { benchmarkGather(b, listeners, nil) })
 	}
 	b.Run("S=100/cold", func(b *testing.B) { benchmarkGather(b, 100, make([]byte, 2<<20)) })
+	b.Run("S=100/icy", func(b *testing.B) { benchmarkGather(b, 100, make([]byte, 48<<20)) })
 }
 
 func benchmarkGather(b *testing.B, listeners int, other []byte) {

@@ -14,25 +14,27 @@ import (
 // Leg is the media of one transport: what comes in on it (upstream.go) and what leaves on it (downstream.go).
 //
 // Lock order: a leg, a subscription, a stream or publication, an Outbound. Nobody holds the locks of two legs.
+//
+// What every packet that leaves needs stands first, see Subscription.
 type Leg struct {
-	engine      *Engine
+	out          *Outbound
+	octetsOut    atomic.Uint64
+	picks        []pick // under gather.releasing
+	transportSeq uint16 // under the Outbound's lock
+	engine       *Engine
+
 	participant *Participant
 	transport   carrier
-	out         *Outbound
 	ssrc        uint32 // names us in RTCP
 
-	sends     atomic.Pointer[map[uint32]*Subscription] // by media SSRC and by RTX SSRC
-	octetsOut atomic.Uint64
-	trip      atomic.Int64 // round trip in ns as last looked up; 0: unknown
-	urgent    atomic.Bool  // something waits for the ticker
-	hurry     atomic.Bool  // a first sender report became possible
+	sends  atomic.Pointer[map[uint32]*Subscription] // by media SSRC and by RTX SSRC
+	trip   atomic.Int64                             // round trip in ns as last looked up; 0: unknown
+	urgent atomic.Bool                              // something waits for the ticker
+	hurry  atomic.Bool                              // a first sender report became possible
 
-	// under the Outbound's lock
-	transportSeq uint16
-	replays      replays
+	replays replays // under the Outbound's lock
 
 	voices atomic.Pointer[[]*Publication] // whose audio it sends
-	picks  []pick                         // under gather.releasing
 
 	next int64 // when the ticker comes again; the ticker only
 

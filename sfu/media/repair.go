@@ -10,7 +10,9 @@ import (
 
 // sentHeaders keeps the headers of what was sent where no retransmission stream was agreed. A packet is then repeated bit
 // by bit: under one nonce there may never be two texts (media.md section 6).
-type sentHeaders []struct {
+type sentHeaders []sentHeader
+
+type sentHeader struct {
 	seq sfu.ExtSeq
 	n   uint8
 	b   [maxKeptHeader]byte
@@ -18,13 +20,12 @@ type sentHeaders []struct {
 
 const maxKeptHeader = 55
 
-func newSentHeaders(k sfu.Kind) *sentHeaders {
+func newSentHeaders(k sfu.Kind) sentHeaders {
 	n := 512
 	if k == sfu.Audio {
 		n = 64 // over a second
 	}
-	h := make(sentHeaders, n)
-	return &h
+	return make(sentHeaders, n)
 }
 
 func (h sentHeaders) keep(seq sfu.ExtSeq, header []byte) {
@@ -47,7 +48,7 @@ func (s *Subscription) repair(now int64, seq sfu.Seq, out *Burst, scratch, heade
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sp := s.space
-	if s.closed || sp.mapper == nil || s.in == nil {
+	if s.closed || s.in == nil {
 		return
 	}
 	src, ok := sp.mapper.Source(seq)

@@ -61,7 +61,7 @@ func (s *Subscription) reported() bool {
 func (s *Subscription) appendSenderReport(dst []byte, now int64) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.space.mapper == nil || s.in == nil {
+	if s.closed || s.in == nil {
 		return dst, false
 	}
 	st := s.pub.stream(s.space.mapper.Snapshot().Stream)

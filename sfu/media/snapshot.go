@@ -97,14 +97,8 @@ func (s *Subscription) snapshot() SubscriptionSnapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := SubscriptionSnapshot{
-		Publication: s.pub.id, SSRC: s.ssrc, RTX: s.send.RTX, Target: target, Current: sfu.NoLayer, Paused: !on,
-		Packets: s.space.packets,
-	}
-	if s.selector != nil {
-		out.Current = s.selector.Current()
-	}
-	if s.space.mapper != nil {
-		out.Space = s.space.mapper.Snapshot()
+		Publication: s.pub.id, SSRC: s.ssrc, RTX: s.send.RTX, Target: target, Current: s.selector.Current(), Paused: !on,
+		Packets: s.space.packets, Space: s.space.mapper.Snapshot(),
 	}
 	return out
 }

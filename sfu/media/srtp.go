@@ -35,9 +35,9 @@ type Outbound struct {
 
 	sync.Mutex
 	// Guarded by the lock.
-	rtp, rtcp *protection
-	rtcpIndex uint32 // one count for all SSRCs: each (key, SSRC, index) is still used once
 	audit     func(ssrc uint32, index sfu.ExtSeq, header, payload []byte)
+	rtp, rtcp protection
+	rtcpIndex uint32 // one count for all SSRCs: each (key, SSRC, index) is still used once
 }
 
 // Ready reports whether there are keys and an address to send to. No lock needed.
@@ -53,7 +53,7 @@ func (o *Outbound) Addr() (netip.AddrPort, bool) {
 
 func (o *Outbound) install(rtp, rtcp *protection) {
 	o.Lock()
-	o.rtp, o.rtcp = rtp, rtcp
+	o.rtp, o.rtcp = *rtp, *rtcp
 	o.Unlock()
 	o.ready.Store(true)
 }
@@ -63,7 +63,7 @@ func (o *Outbound) install(rtp, rtcp *protection) {
 // only read. index is the extended sequence number, which began at 1<<16 + first; the header's number is made to agree,
 // so that a nonce can only repeat if the index does.
 func (o *Outbound) SealRTP(dst, header, prefix, payload []byte, index sfu.ExtSeq) []byte {
-	if o.rtp == nil || len(header) < rtpHeaderLen {
+	if !o.rtp.keyed() || len(header) < rtpHeaderLen {
 		return nil
 	}
 	start := len(dst)
@@ -85,7 +85,7 @@ func (o *Outbound) SealRTP(dst, header, prefix, payload []byte, index sfu.ExtSeq
 
 // SealRTCP appends the protected compound packet to dst and returns it, or nil if there are no keys.
 func (o *Outbound) SealRTCP(dst, packet []byte) []byte {
-	if o.rtcp == nil || len(packet) < rtcpHeaderLen || o.rtcpIndex == 1<<31-1 {
+	if !o.rtcp.keyed() || len(packet) < rtcpHeaderLen || o.rtcpIndex == 1<<31-1 {
 		return nil // 2^31 SRTCP packets end the key's life (RFC 3711 section 9.2)
 	}
 	o.rtcpIndex++

@@ -100,6 +100,9 @@ type protection struct {
 	aad   [12]byte
 }
 
+// keyed says whether it has a key; the zero value has none.
+func (p *protection) keyed() bool { return p.aead != nil || p.cm != nil }
+
 func newProtection(p profile, key, salt, auth []byte) (*protection, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {

@@ -149,7 +149,7 @@ func (r *replays) take(now int64, n int) bool {
 }
 
 // idle: nothing is being forwarded. Under the lock.
-func (s *Subscription) idle() bool { return s.selector == nil || !s.selector.Current().Valid() }
+func (s *Subscription) idle() bool { return !s.selector.Current().Valid() }
 
 // openings is the layers of which a keyframe is worth asking for when nothing is forwarded: the target's, and the lowest,
 // which is soon here and stays small enough to be replayed to those who come next.
@@ -227,7 +227,7 @@ func (s *Subscription) whole(st *stream, last sfu.ExtSeq, a *arrival) bool {
 		if !ok || !st.history.Packet(h, &a.Packet) || a.PayloadType != st.format.PT {
 			return false
 		}
-		if seq == st.opening.seq && s.space.mapper != nil && a.Arrival <= s.space.mapper.Latest() {
+		if seq == st.opening.seq && a.Arrival <= s.space.mapper.Latest() {
 			return false // a pause that was shorter: it has seen the keyframe, or later frames
 		}
 	}

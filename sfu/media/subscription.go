@@ -23,41 +23,41 @@ const (
 
 // Subscription is one receipt of one publication: what the packet path does between a stream and a transport.
 // The session's loop opens, aims and closes it; forward and repair run on the goroutines of sockets.
+//
+// What every packet needs stands first: in a large call it is read from far memory each time.
 type Subscription struct {
 	pub  *Publication
 	leg  *Leg // of the subscriber
 	ssrc uint32
+	aim  atomic.Uint32 // target and paused, see SetTarget
 
-	aim atomic.Uint32 // target and paused, see SetTarget
-
-	// under the lock of leg
-	told receipt
-
-	mu       sync.Mutex // under it: the rest
+	mu       sync.Mutex // under it: the rest but told
 	closed   bool
-	send     negotiate.Send
-	ids      negotiate.Extensions // of the subscriber
-	space    *space
-	selector *layer.Selector
-	cfg      layer.Config
-	in       *negotiate.Format // what is forwarded
-	out      negotiate.Format  // what it is sent as
-	unfit    *negotiate.Format // the last one that the subscriber has no format for
-	rank     int               // of the stream that in belongs to
-	fitAt    int64             // when a packet last fitted
-	epoch    uint32
-	nextAsk  int64
 	heard    bool // the receiver reported on the SSRC: it needs no mid any more
+	cfg      layer.Config
+	epoch    uint32
+	in       *negotiate.Format // what is forwarded
+	unfit    *negotiate.Format // the last one that the subscriber has no format for
+	space    *space
+	fitAt    int64 // when a packet last fitted
+	nextAsk  int64
+	ids      negotiate.Extensions // of the subscriber
+	rank     int                  // of the stream that in belongs to
+	out      negotiate.Format     // what it is sent as
+	selector layer.Selector
+	send     negotiate.Send
 	reports  [2]sentReport
+
+	told receipt // under the lock of leg
 }
 
 // space is what must outlive a subscription, because an SSRC may be used again: no number may be sent twice under one key.
 type space struct {
-	mapper          *rewrite.Mapper
-	rtxNext         sfu.ExtSeq
 	packets, octets uint32
+	headers         sentHeaders
+	mapper          rewrite.Mapper
+	rtxNext         sfu.ExtSeq
 	replies         loss.Replies
-	headers         *sentHeaders
 	squeezed        squeeze
 }
 
@@ -119,9 +119,6 @@ func (s *Subscription) askKeyframe() {
 func (s *Subscription) Current() sfu.Layer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.selector == nil {
-		return sfu.NoLayer
-	}
 	return s.selector.Current()
 }
 
@@ -154,9 +151,7 @@ func (s *Subscription) forward(now int64, batch []arrival, out *Burst, header []
 	}
 	if e := s.pub.epoch.Load(); e != s.epoch {
 		s.epoch = e
-		if s.selector != nil {
-			s.selector.Reset() // unmuted: begin with a keyframe
-		}
+		s.selector.Reset() // unmuted: begin with a keyframe
 	}
 	goal := target
 	if on && !s.cfg.SVC {
@@ -177,8 +172,8 @@ func (s *Subscription) forward(now int64, batch []arrival, out *Burst, header []
 	}
 	o.Unlock()
 	s.leg.octetsOut.Add(uint64(sent))
-	if on && s.selector != nil && now >= s.nextAsk {
-		if spatial, need := s.selector.Wants(); need && s.pub.kind == sfu.Video {
+	if on && s.pub.kind == sfu.Video && now >= s.nextAsk {
+		if spatial, need := s.selector.Wants(); need {
 			s.nextAsk = now + min(max(2*int64(s.pub.leg.rtt()), askAtLeast), askAtMost)
 			s.pub.want(1 << min(max(spatial, 0), maxSpatial-1))
 		}
@@ -204,12 +199,12 @@ func (s *Subscription) fits(a *arrival, now int64) bool {
 		return false
 	}
 	s.in, s.out, s.rank, s.fitAt = a.format, out, a.stream.rank, now
-	if cfg := (layer.Config{Codec: a.format.Codec, SVC: a.stream.svc}); s.selector == nil || cfg != s.cfg {
+	if cfg := (layer.Config{Codec: a.format.Codec, SVC: a.stream.svc}); cfg != s.cfg {
 		s.cfg = cfg
-		s.selector = layer.New(cfg)
+		s.selector = *layer.New(cfg)
 	}
-	if s.space.mapper == nil {
-		s.space.mapper = rewrite.New(rewrite.ForCodec(a.format.Codec))
+	if !s.space.mapper.Ready() {
+		s.space.mapper = *rewrite.New(rewrite.ForCodec(a.format.Codec))
 	}
 	if out.RTX == 0 || s.send.RTX == 0 {
 		if out.Feedback.Has(negotiate.NACK) && s.space.headers == nil {
@@ -221,7 +216,7 @@ func (s *Subscription) fits(a *arrival, now int64) bool {
 
 // one judges, numbers and sends one packet, and returns its size if it was sent.
 func (s *Subscription) one(now int64, a *arrival, goal sfu.Layer, o *Outbound, out *Burst, header []byte) int {
-	m := s.space.mapper
+	m := &s.space.mapper
 	if len(a.Payload()) == 0 { // padding: its number is closed over, unless nothing is forwarded now
 		if s.selector.Current().Valid() {
 			s.fillHole(now, a, o, out, header)

@@ -84,15 +84,17 @@ type segment struct {
 	stream            uint8
 }
 
-// Mapper is the space of one subscription. The zero value is not ready: see New.
+// Mapper is the space of one subscription. The zero value is not ready: see New. What every packet needs stands together:
+// in a large call it is read from far memory each time.
 type Mapper struct {
-	cfg  Config
-	ring []entry
 	next sfu.ExtSeq // 0: nothing was sent yet
-	seg  [segments]segment
-	cur  uint8 // segment being filled, modulo segments
-	last Out   // highest numbers sent
-	at   int64 // when the packet with the highest numbers arrived
+	cur  uint8      // counts segments; that of now
+	now  segment    // being filled
+	last Out        // highest numbers sent
+	at   int64      // when the packet with the highest numbers arrived
+	ring []entry
+	cfg  Config
+	past *[segments]segment // before now; nil: there were none
 }
 
 // New makes an empty space; it takes memory with the first packet.
@@ -106,10 +108,21 @@ func New(cfg Config) *Mapper {
 	return &Mapper{cfg: cfg}
 }
 
+// Ready says whether New made it.
+func (m *Mapper) Ready() bool { return m.cfg.Depth != 0 }
+
+// segment finds one that is remembered, by its count.
+func (m *Mapper) segment(id uint8) *segment {
+	if id == m.cur || m.past == nil {
+		return &m.now
+	}
+	return &m.past[id%segments]
+}
+
 // Map numbers a packet. False: it must not be sent (twice the same, too old to have a number, or of a stream that was never
 // started).
 func (m *Mapper) Map(in In) (Out, bool) {
-	s := &m.seg[m.cur%segments]
+	s := &m.now
 	seq := in.Packet.Seq
 	switch {
 	case in.Start:
@@ -124,7 +137,6 @@ func (m *Mapper) Map(in In) (Out, bool) {
 	case seq-s.lastIn-1 > maxGap:
 		m.proceed(seq)
 	}
-	s = &m.seg[m.cur%segments]
 	m.reserve(s, seq)
 	e := m.take(s, seq)
 	e.flags = sent
@@ -191,14 +203,13 @@ func (m *Mapper) begin(in In) {
 		m.ring = make([]entry, m.cfg.Depth)
 		m.next = 1<<16 + sfu.ExtSeq(p.Seq.Seq())
 	} else {
-		next.timestamp = m.align(&m.seg[m.cur%segments], in) - p.Timestamp
+		next.timestamp = m.align(&m.now, in) - p.Timestamp
 		if n.Has&codec.HasPictureID != 0 {
 			next.picture = m.last.Numbers.PictureID + 1 - n.PictureID
 		}
 		next.tl0 = m.last.Numbers.TL0 + 1 - n.TL0
 		next.key = m.last.Numbers.KeyIndex + 1 - n.KeyIndex
 		next.frame = m.last.Numbers.Frame + 1 - n.Frame
-		m.cur++
 	}
 	next.lastPicture = n.PictureID
 	m.put(next)
@@ -206,15 +217,21 @@ func (m *Mapper) begin(in In) {
 
 // proceed opens a segment of the same stream with the same offsets, when the numbers are not in one row any more.
 func (m *Mapper) proceed(seq sfu.ExtSeq) {
-	next := m.seg[m.cur%segments]
+	next := m.now
 	next.firstIn, next.lastIn = seq, seq-1
-	m.cur++
 	m.put(next)
 }
 
 func (m *Mapper) put(s segment) {
+	if m.now.firstOut != 0 {
+		if m.past == nil { // most subscriptions never switch
+			m.past = new([segments]segment)
+		}
+		m.past[m.cur%segments] = m.now
+		m.cur++
+	}
 	s.firstOut, s.lastOut = m.next, m.next-1
-	m.seg[m.cur%segments] = s
+	m.now = s
 }
 
 // align finds the outgoing timestamp of the first packet of a segment: the instant at which it was sampled, told by sender
@@ -249,7 +266,7 @@ func (m *Mapper) align(old *segment, in In) uint32 {
 // numbers close over it. If its number was kept free, that is returned: only an empty packet can fill it. While the
 // subscription is paused there is nothing to drop.
 func (m *Mapper) Drop(stream uint8, seq sfu.ExtSeq, n codec.Numbers) (hole sfu.ExtSeq, ok bool) {
-	s := &m.seg[m.cur%segments]
+	s := &m.now
 	if m.next == 0 || s.stream != stream {
 		return 0, false
 	}
@@ -262,7 +279,6 @@ func (m *Mapper) Drop(stream uint8, seq sfu.ExtSeq, n codec.Numbers) (hole sfu.E
 	}
 	if seq-s.lastIn-1 > maxGap {
 		m.proceed(seq)
-		s = &m.seg[m.cur%segments]
 	}
 	m.reserve(s, seq)
 	s.lastIn = seq
@@ -281,7 +297,7 @@ func (m *Mapper) Insert(now int64, frame bool) (Out, bool) {
 	if m.next == 0 {
 		return Out{}, false
 	}
-	s := &m.seg[m.cur%segments]
+	s := &m.now
 	out := m.last
 	out.Seq, out.Marker = m.next, frame
 	e := m.take(s, s.lastIn)
@@ -304,7 +320,6 @@ func (m *Mapper) Insert(now int64, frame bool) (Out, bool) {
 	next.key++
 	next.frame++
 	next.firstIn = next.lastIn + 1
-	m.cur++
 	m.put(next)
 	return out, true
 }
@@ -312,7 +327,7 @@ func (m *Mapper) Insert(now int64, frame bool) (Out, bool) {
 // Timestamp is where an incoming timestamp of the stream now being forwarded stands in the subscription's space: for sender
 // reports.
 func (m *Mapper) Timestamp(stream uint8, ts uint32) (uint32, bool) {
-	s := &m.seg[m.cur%segments]
+	s := &m.now
 	if m.next == 0 || s.stream != stream {
 		return 0, false
 	}
@@ -335,6 +350,6 @@ type Snapshot struct {
 
 // Snapshot tells where the space stands.
 func (m *Mapper) Snapshot() Snapshot {
-	s := &m.seg[m.cur%segments]
+	s := &m.now
 	return Snapshot{Next: m.next, Stream: s.stream, LastIn: s.lastIn, Timestamp: m.last.Timestamp}
 }

@@ -22,7 +22,7 @@ func (m *Mapper) late(in In) (Out, bool) {
 	if in.Marker {
 		e.flags |= marker
 	}
-	out := m.numbers(&m.seg[e.segment%segments], e, in.Packet.Timestamp, in.Numbers)
+	out := m.numbers(m.segment(e.segment), e, in.Packet.Timestamp, in.Numbers)
 	out.Seq = seq
 	return out, true
 }
@@ -34,8 +34,8 @@ func (m *Mapper) trace(stream uint8, seq sfu.ExtSeq) (*entry, sfu.ExtSeq) {
 	}
 	for i := range uint8(segments) {
 		id := m.cur - i
-		s := &m.seg[id%segments]
-		if s.firstOut == 0 {
+		s := m.segment(id)
+		if s.firstOut == 0 || i > 0 && m.past == nil {
 			break
 		}
 		if s.stream == stream && seq >= s.firstIn && seq <= s.lastIn {
@@ -83,7 +83,7 @@ func (m *Mapper) lookup(n sfu.Seq) (*entry, sfu.ExtSeq) {
 		return nil, 0
 	}
 	e := &m.ring[int(seq)&(len(m.ring)-1)]
-	s := &m.seg[e.segment%segments]
+	s := m.segment(e.segment)
 	if e.flags&own != 0 || m.cur-e.segment >= segments || seq < s.firstOut || seq > s.lastOut {
 		return nil, 0
 	}
@@ -96,7 +96,7 @@ func (m *Mapper) Source(n sfu.Seq) (Source, bool) {
 	if e == nil || e.flags&dropped != 0 {
 		return Source{}, false
 	}
-	s := &m.seg[e.segment%segments]
+	s := m.segment(e.segment)
 	d := int64(int32(e.in - uint32(s.lastIn)))
 	return Source{Seq: sfu.ExtSeq(int64(s.lastIn) + d), Stream: s.stream, Sent: e.flags&sent != 0}, true
 }
@@ -108,7 +108,7 @@ func (m *Mapper) Again(seq sfu.Seq, ts uint32, n codec.Numbers, mark bool) (Out,
 	if e == nil || e.flags&dropped != 0 {
 		return Out{}, false
 	}
-	out := m.numbers(&m.seg[e.segment%segments], e, ts, n)
+	out := m.numbers(m.segment(e.segment), e, ts, n)
 	out.Seq = ext
 	if e.flags&sent == 0 {
 		out.Marker = mark
