@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +19,12 @@ type mmsghdr struct {
 	_   uint32
 }
 
-// controlLen holds one control message with an int (UDP_GRO) or a u16 (UDP_SEGMENT): CMSG_SPACE(4) is 24.
-const controlLen = 24
+const (
+	// controlLen holds one control message with a u16 (UDP_SEGMENT): CMSG_SPACE(2) is 24.
+	controlLen = 24
+	// receivedLen holds one with an int (UDP_GRO), and one with a struct timespec (SCM_TIMESTAMPNS): CMSG_SPACE(16) is 32.
+	receivedLen = 24 + 32
+)
 
 // The calls below never wait, so the scheduler is not told of them: after each idle moment that would start its monitor
 // thread, which then looks around every 20 µs and costs a quarter of what forwarding costs.
@@ -53,7 +58,8 @@ type receiver struct {
 	hdrs    []mmsghdr
 	iovs    []unix.Iovec
 	names   []unix.RawSockaddrInet6
-	control [][controlLen]byte
+	control [][receivedLen]byte
+	timed   bool // the kernel notes when messages came
 	buf     []byte
 	call    func(uintptr) bool // made once: a closure for each read would be garbage
 	n       int
@@ -66,7 +72,7 @@ const groMost = 65_536
 func (r *receiver) init(fd, timer, batch int) {
 	r.fd, r.timer = uintptr(fd), uintptr(timer)
 	r.hdrs, r.iovs = make([]mmsghdr, batch), make([]unix.Iovec, batch)
-	r.names, r.control = make([]unix.RawSockaddrInet6, batch), make([][controlLen]byte, batch)
+	r.names, r.control = make([]unix.RawSockaddrInet6, batch), make([][receivedLen]byte, batch)
 	// The kernel touches only what it fills, so that most of this is address space.
 	r.buf = make([]byte, batch*groMost)
 	for i := range r.hdrs {
@@ -86,7 +92,7 @@ func (r *receiver) receive(uintptr) bool {
 	for i := range r.hdrs {
 		h := &r.hdrs[i].hdr
 		h.Namelen = unix.SizeofSockaddrInet6
-		h.SetControllen(controlLen)
+		h.SetControllen(receivedLen)
 	}
 	for {
 		r.n, r.errno = recvmmsg(r.fd, r.hdrs)
@@ -107,10 +113,18 @@ func (r *receiver) receive(uintptr) bool {
 // take gives what was received; ms is at least as long as a batch or the rest is lost, so that batches are never longer.
 func (r *receiver) take(ms []Message) int {
 	n := min(r.n, len(ms))
+	var now int64
+	if r.timed {
+		now = time.Now().UnixNano() // the kernel's notes are of this clock
+	}
 	for i := range n {
 		h := &r.hdrs[i]
 		b := r.buf[i*groMost : i*groMost+int(h.n)]
-		ms[i] = Message{Addr: sockaddr(&r.names[i]), Buf: b, Segment: groSegment(r.control[i][:h.hdr.Controllen])}
+		segment, came := readControl(r.control[i][:h.hdr.Controllen])
+		ms[i] = Message{Addr: sockaddr(&r.names[i]), Buf: b, Segment: segment}
+		if came != 0 && now-came < int64(time.Second) { // else the clock was set
+			ms[i].Waited = max(now-came, 0)
+		}
 		if ms[i].Segment >= len(b) {
 			ms[i].Segment = 0
 		}
@@ -118,16 +132,24 @@ func (r *receiver) take(ms []Message) int {
 	return n
 }
 
-// groSegment reads the size of the datagrams that were merged; 0: they were not.
-func groSegment(control []byte) int {
-	if len(control) < unix.SizeofCmsghdr+4 {
-		return 0
+// readControl reads the size of the datagrams that were merged (0: they were not), and when they came (ns since 1970; 0: it
+// was not noted).
+func readControl(control []byte) (segment int, came int64) {
+	for len(control) >= unix.SizeofCmsghdr {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(control)))
+		if h.Len < unix.SizeofCmsghdr || h.Len > uint64(len(control)) {
+			break
+		}
+		data := control[unix.SizeofCmsghdr:h.Len]
+		switch {
+		case h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && len(data) >= 4:
+			segment = int(int32(binary.NativeEndian.Uint32(data)))
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) >= 16:
+			came = int64(binary.NativeEndian.Uint64(data))*1e9 + int64(binary.NativeEndian.Uint64(data[8:]))
+		}
+		control = control[min(unix.CmsgSpace(len(data)), len(control)):]
 	}
-	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(control)))
-	if h.Level != unix.SOL_UDP || h.Type != unix.UDP_GRO {
-		return 0
-	}
-	return int(int32(binary.NativeEndian.Uint32(control[unix.SizeofCmsghdr:])))
+	return segment, came
 }
 
 func sockaddr(n *unix.RawSockaddrInet6) netip.AddrPort {

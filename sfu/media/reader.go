@@ -75,13 +75,13 @@ func (r *reader) batch(now int64, ms []Message) {
 		bytes += uint64(len(m.Buf))
 		if m.Segment == 0 || m.Segment >= len(m.Buf) {
 			packets++
-			r.datagram(now, addr, m.Buf)
+			r.datagram(now-m.Waited, addr, m.Buf)
 			continue
 		}
 		for rest := m.Buf; len(rest) > 0; {
 			n := min(m.Segment, len(rest))
 			packets++
-			r.datagram(now, addr, rest[:n:n])
+			r.datagram(now-m.Waited, addr, rest[:n:n])
 			rest = rest[n:]
 		}
 	}

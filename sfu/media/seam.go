@@ -11,6 +11,9 @@ type Message struct {
 	Addr    netip.AddrPort
 	Buf     []byte
 	Segment int // size of each datagram but the last, which may be shorter; 0: Buf is one datagram
+
+	// Waited is how long a received message was in the kernel, in ns; 0 where nobody asked, see SocketConfig.Timed.
+	Waited int64
 }
 
 // Reader takes datagrams from a socket. One goroutine reads.

@@ -62,7 +62,7 @@ func ListenUDP(addr netip.AddrPort, cfg SocketConfig, log *slog.Logger) ([]Socke
 	}
 	var sockets []Socket
 	for range count {
-		s, err := listenBatched(addr, cfg.Batch, log)
+		s, err := listenBatched(addr, cfg, log)
 		if err != nil {
 			for _, open := range sockets {
 				_ = open.Close()
@@ -114,7 +114,8 @@ func listenPlainLogged(addr netip.AddrPort, log *slog.Logger, why string) ([]Soc
 // errNoBatches says that the kernel lacks recvmmsg.
 var errNoBatches = errors.New("no batched socket calls")
 
-func listenBatched(addr netip.AddrPort, batch int, log *slog.Logger) (*batchedSocket, error) {
+func listenBatched(addr netip.AddrPort, cfg SocketConfig, log *slog.Logger) (*batchedSocket, error) {
+	batch := cfg.Batch
 	if batch <= 0 {
 		batch = defaultBatch
 	}
@@ -135,6 +136,9 @@ func listenBatched(addr netip.AddrPort, batch int, log *slog.Logger) (*batchedSo
 		return nil, fmt.Errorf("media socket: %w", err)
 	}
 	s.in.init(s.fd, s.timer, batch)
+	if cfg.Timed {
+		s.in.timed = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) == nil
+	}
 	s.out.init(s)
 	if _, errno := recvmmsg(uintptr(s.fd), nil); errno == unix.ENOSYS || errno == unix.EPERM { // the kernel, or what filters its calls
 		_ = s.Close()

@@ -32,14 +32,40 @@ func plain(t testing.TB, addr string) Socket {
 	return s
 }
 
-func batched(t testing.TB, addr string) *batchedSocket {
+func batched(t testing.TB, addr string) *batchedSocket { return batchedWith(t, addr, SocketConfig{}) }
+
+func batchedWith(t testing.TB, addr string, cfg SocketConfig) *batchedSocket {
 	t.Helper()
-	s, err := listenBatched(netip.MustParseAddrPort(addr), 0, slog.New(slog.DiscardHandler))
+	s, err := listenBatched(netip.MustParseAddrPort(addr), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// TestTimedSocket: what the kernel holds back is told, merged or not; nothing is told where nobody asked.
+func TestTimedSocket(t *testing.T) {
+	for _, timed := range []bool{true, false} {
+		in, out := batchedWith(t, "127.0.0.1:0", SocketConfig{Timed: timed}), batched(t, "127.0.0.1:0")
+		for _, m := range []Message{{Buf: make([]byte, 90)}, {Buf: make([]byte, 300), Segment: 100}} {
+			m.Addr = in.LocalAddr()
+			begin := time.Now()
+			if err := out.WriteBatch([]Message{m}); err != nil {
+				t.Fatal(err)
+			}
+			ms := make([]Message, readBatch)
+			if n, err := in.ReadBatch(ms); n != 1 || err != nil {
+				t.Fatalf("%d messages, %v", n, err)
+			}
+			if ms[0].Segment != m.Segment || len(ms[0].Buf) != len(m.Buf) {
+				t.Errorf("%d bytes in segments of %d, sent %d in %d", len(ms[0].Buf), ms[0].Segment, len(m.Buf), m.Segment)
+			}
+			if d := time.Duration(ms[0].Waited); timed != (d > 0) || d > time.Since(begin) {
+				t.Errorf("timed %v: waited %v of %v", timed, d, time.Since(begin))
+			}
+		}
+	}
 }
 
 // collect reads datagrams until there are count or the socket closes, splitting merged ones.

@@ -16,6 +16,7 @@ type SocketConfig struct {
 	Plain bool // one datagram for each system call, on one socket
 	Count int  // sockets that share the port (SO_REUSEPORT); 0: one for each core
 	Batch int  // messages of one read, 64 KiB of address space each; 0: 32
+	Timed bool // fill in Message.Waited, where the batched path is taken
 }
 
 // socketCounters counts what the kernel did not take as it was given.
