@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,9 @@ func (s *serveCommand) Run(w *world) error {
 	log := newLog(w.stderr, c.Logging, []byte(home.derive("user ids in logs")))
 	tuneCollector()
 	limitMemory("/", log)
+	ctx, stop := context.WithCancel(w.ctx)
+	defer stop()
+	go tidyMemory(ctx)
 	f, err := start(w.ctx, c, home, log)
 	if err != nil {
 		return fmt.Errorf("weir: %w", err)
