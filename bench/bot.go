@@ -25,6 +25,7 @@ type BotConfig struct {
 
 	Publish     []Publication
 	Subscribe   bool          // to all publications
+	Choose      bool          // to those that Take names, instead of all
 	Quality     sfu.Quality   // of subscribed video
 	Receive     [2]int        // audio and video sections of the first offer; zero: 3 of each, as livekit-client
 	NoData      bool          // no data channels
@@ -88,6 +89,7 @@ type Bot struct {
 	stay     *stay
 	attempts int
 	leaving  bool
+	taken    []sfu.PublicationID // see Take
 }
 
 // marks are instants of the run's clock, ns; 0: not yet.
@@ -255,6 +257,15 @@ func (b *Bot) AwaitConnected(ctx context.Context) error {
 // Request sends a request to the server.
 func (b *Bot) Request(r session.Request) {
 	b.post(func() { b.request(r) })
+}
+
+// Take subscribes to publications; see BotConfig.Choose.
+func (b *Bot) Take(ids []sfu.PublicationID) {
+	b.post(func() {
+		b.taken = append(b.taken, ids...)
+		b.request(session.Subscribe{Publications: ids, On: true})
+		b.request(session.TrackSetting{Publications: ids, Quality: b.cfg.Quality})
+	})
 }
 
 // SendData sends a payload to all others.

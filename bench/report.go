@@ -262,7 +262,9 @@ func (s *Shape) describe() string {
 			}
 		}
 		if g.Subscribe {
-			p += "subscribe to all"
+			if p += "subscribe to all"; g.Take > 0 {
+				p = strings.TrimSuffix(p, "all") + number(float64(g.Take))
+			}
 			if g.Quality != "" {
 				p += " at " + g.Quality + " quality"
 			}

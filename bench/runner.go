@@ -2,13 +2,16 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +67,8 @@ type member struct {
 	bot      *Bot
 	watched  bool // somebody published in the session when it joined
 	counted  bool // its join was counted
+	place    int  // in its group
+	took     bool // it subscribed to what it takes
 	before   Snapshot
 	identity string
 }
@@ -110,9 +115,9 @@ func (l *load) join(ctx context.Context) error {
 	for g := range l.Shape.Groups {
 		group := &l.Shape.Groups[g]
 		from := len(l.members)
-		for range group.Count {
+		for place := range group.Count {
 			for s := range l.Shape.Sessions {
-				m := &member{room: fmt.Sprintf("%s-%d", name, s), group: group, watched: g > 0 || len(l.members) >= l.Shape.Sessions}
+				m := &member{room: fmt.Sprintf("%s-%d", name, s), group: group, place: place, watched: group.Take == 0 && (g > 0 || len(l.members) >= l.Shape.Sessions)}
 				l.members = append(l.members, m)
 				if err := l.seat(m); err != nil {
 					return err
@@ -165,7 +170,7 @@ func (l *load) seat(m *member) error {
 		return fmt.Errorf("minting a token: %w", err)
 	}
 	cfg := BotConfig{
-		URL: l.target.URL, Token: token, Dual: l.Shape.Dual, Subscribe: m.group.Subscribe, Quality: qualities[m.group.Quality],
+		URL: l.target.URL, Token: token, Dual: l.Shape.Dual, Subscribe: m.group.Subscribe, Choose: m.group.Take > 0, Quality: qualities[m.group.Quality],
 		NoData: l.Shape.NoData && l.Shape.Data.Rate == 0, Publish: m.group.publications(), Seed: l.Seed + uint64(l.next)<<20,
 		PhaseSpread: phaseSpread, Dial: l.Guard.Dial, Candidate: l.Guard.Candidate, Certificate: l.cert,
 		Listen: func() (media.Socket, error) { return ListenUDP(l.local) },
@@ -201,9 +206,10 @@ func (l *load) settle(ctx context.Context) error {
 	for ready := false; !ready; {
 		ready = true
 		for _, m := range l.members {
-			if s := m.bot.Snapshot(); s.State != Gone && (s.State != Connected || len(s.Streams) < l.Shape.receives(m.group)) {
+			s := m.bot.Snapshot()
+			l.take(m, &s)
+			if s.State != Gone && (s.State != Connected || len(s.Streams) < l.Shape.receives(m.group)) {
 				ready = false
-				break
 			}
 		}
 		select {
@@ -222,6 +228,24 @@ func (l *load) settle(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// take subscribes a member to its share, once everything to choose from is there.
+func (l *load) take(m *member, s *Snapshot) {
+	if m.took || m.group.Take == 0 || len(s.Remote) < l.Shape.offers(m.group) || s.State != Connected {
+		return
+	}
+	m.took = true
+	all := slices.Collect(maps.Keys(s.Remote))
+	slices.SortFunc(all, func(a, b sfu.PublicationID) int {
+		x, y := s.Remote[a], s.Remote[b]
+		return cmp.Or(cmp.Compare(x.Identity, y.Identity), cmp.Compare(x.View.Source, y.View.Source), cmp.Compare(a, b))
+	})
+	var mine []sfu.PublicationID
+	for i := range min(m.group.Take, len(all)) {
+		mine = append(mine, all[(m.place*m.group.Take+i)%len(all)])
+	}
+	m.bot.Take(mine)
 }
 
 // leave ends all bots, many at a time.

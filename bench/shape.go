@@ -33,6 +33,7 @@ type Group struct {
 	Video     []Video `yaml:"video" json:"video"`
 	Audio     []Audio `yaml:"audio" json:"audio"`
 	Subscribe bool    `yaml:"subscribe" json:"subscribe"`
+	Take      int     `yaml:"take" json:"take"`       // publications that each subscribes to, evenly spread; 0: all
 	Quality   string  `yaml:"quality" json:"quality"` // of video: low, medium, high; "": high
 }
 
@@ -128,6 +129,9 @@ func (s *Shape) fill() error {
 		if err := s.Groups[i].fill(); err != nil {
 			return fmt.Errorf("group %d: %w", i+1, err)
 		}
+		if s.Groups[i].Take > 0 && s.Churn > 0 {
+			return fmt.Errorf("%w: take and churn do not go together: who comes anew would have to know what is not taken", ErrShape)
+		}
 		total += s.Groups[i].Count
 		for _, v := range s.Groups[i].Video {
 			if s.E2EE && v.Codec == "h264" {
@@ -142,6 +146,9 @@ func (s *Shape) fill() error {
 }
 
 func (g *Group) fill() error {
+	if g.Take < 0 || g.Take > 0 && !g.Subscribe {
+		return fmt.Errorf("%w: take %d: it is a number of publications, of those who subscribe", ErrShape, g.Take)
+	}
 	if g.Count < 0 || g.Count > maxParticipants {
 		return fmt.Errorf("%w: count %d", ErrShape, g.Count)
 	}
@@ -206,9 +213,18 @@ func (g *Group) publications() []Publication {
 
 // receives is how many streams a participant of the group gets when all are there.
 func (s *Shape) receives(g *Group) int {
-	if !g.Subscribe {
+	switch n := s.offers(g); {
+	case !g.Subscribe:
 		return 0
+	case g.Take > 0:
+		return min(g.Take, n)
+	default:
+		return n
 	}
+}
+
+// offers is how many publications a participant of the group can subscribe to when all are there.
+func (s *Shape) offers(g *Group) int {
 	n := 0
 	for i := range s.Groups {
 		n += s.Groups[i].Count * (len(s.Groups[i].Video) + len(s.Groups[i].Audio))

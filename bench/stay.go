@@ -259,7 +259,7 @@ func (s *stay) resumed() {
 			sync.Publications = append(sync.Publications, session.SyncPublication{CID: cid, Publication: id})
 		}
 	}
-	sync.Subscription = &session.Subscribe{On: !s.bot.cfg.Subscribe}
+	sync.Subscription = &session.Subscribe{On: !s.bot.cfg.Subscribe || s.bot.cfg.Choose, Publications: s.bot.taken}
 	s.bot.request(sync)
 	s.up.waiting = false // an answer that was on its way is lost
 	if s.up.transport.Started() {
@@ -304,7 +304,7 @@ func (b *Bot) endStay() {
 // joinRequest is what the bot asks for when it dials.
 func (b *Bot) joinRequest() (wire.JoinRequest, error) {
 	j := wire.JoinRequest{
-		Settings: session.Settings{Dual: b.cfg.Dual, AutoSubscribe: b.cfg.Subscribe, AdaptiveStream: true},
+		Settings: session.Settings{Dual: b.cfg.Dual, AutoSubscribe: b.cfg.Subscribe && !b.cfg.Choose, AdaptiveStream: true},
 		Software: b.cfg.Software,
 	}
 	if s := b.stay; s != nil && s.welcomed {

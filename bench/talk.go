@@ -178,7 +178,7 @@ func (b *Bot) update(views []session.ParticipantView) {
 		}
 	}
 	b.mu.Unlock()
-	if len(fresh) > 0 && b.cfg.Subscribe {
+	if len(fresh) > 0 && b.cfg.Subscribe && !b.cfg.Choose {
 		b.request(session.TrackSetting{Publications: fresh, Quality: b.cfg.Quality})
 	}
 	b.notify()
