@@ -293,9 +293,10 @@ func (l *loop) observe(now time.Time) {
 	if len(l.stays) == 0 || now.Sub(l.observed) < session.ObservePeriod {
 		return
 	}
-	l.observed = now
-	var o session.Observed
 	at := l.focus.endpoint.Now()
+	// On the ticker's beat: a hundred sessions wake the process up no more often than it does.
+	l.observed = now.Add(-time.Duration(at % int64(tickPeriod)))
+	var o session.Observed
 	for _, s := range l.stays {
 		s.media.Observe(at, &o)
 	}
