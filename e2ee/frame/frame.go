@@ -34,12 +34,16 @@ var (
 	ErrNoSlice     = errors.New("frame: NAL units without a slice")
 )
 
-// Parts of an encrypted frame. They borrow the frame's memory, or the memory given to Split.
+// Parts of an encrypted frame, as Split found them. They borrow the frame's memory, and that of the Parts if bytes had to
+// be unescaped: both must stay as they are while the parts are used. One goroutine owns them and splits one frame after
+// the other with them.
 type Parts struct {
 	Clear    []byte // authenticated, readable
 	Sealed   []byte // ciphertext and tag
 	IV       []byte
 	KeyIndex uint8
+
+	unescaped []byte
 }
 
 // Clear counts the bytes at the front of a frame that stay readable. It gives the same answer for a frame and for its
@@ -78,30 +82,26 @@ func KeyIndex(f []byte) (uint8, error) {
 	return f[len(f)-1], nil
 }
 
-// Split takes an encrypted frame apart. Frames with escaped bytes are unescaped into scratch, which is used from its start
-// and returned, grown if it was too small; others stay where they are.
-func Split(c sfu.Codec, f, scratch []byte) (Parts, []byte, error) {
+// Split takes an encrypted frame apart. On an error the parts are those of no frame.
+func (p *Parts) Split(c sfu.Codec, f []byte) error {
 	n, err := Clear(c, f)
 	if err != nil {
-		return Parts{}, scratch, err
+		return err
 	}
-	p := Parts{Clear: f[:n]}
 	rest := f[n:]
 	if Escaped(c) && zeros(rest, 3) >= 0 {
-		scratch = Unescape(scratch[:0], rest)
-		rest = scratch
+		p.unescaped = Unescape(p.unescaped[:0], rest)
+		rest = p.unescaped
 	}
 	if len(rest) < Overhead {
-		return Parts{}, scratch, fmt.Errorf("%w: %d bytes behind the clear ones", ErrTruncated, len(rest))
+		return fmt.Errorf("%w: %d bytes behind the clear ones", ErrTruncated, len(rest))
 	}
 	end := len(rest) - TrailerLen
 	if rest[end] != IVLen { // livekit-client takes any length; only this one was ever sent
-		return Parts{}, scratch, fmt.Errorf("%w: IV of %d bytes", ErrTrailer, rest[end])
+		return fmt.Errorf("%w: IV of %d bytes", ErrTrailer, rest[end])
 	}
-	p.KeyIndex = rest[end+1]
-	p.IV = rest[end-IVLen : end]
-	p.Sealed = rest[:end-IVLen]
-	return p, scratch, nil
+	p.Clear, p.Sealed, p.IV, p.KeyIndex = f[:n], rest[:end-IVLen], rest[end-IVLen:end], rest[end+1]
+	return nil
 }
 
 // AppendTrailer ends an encrypted frame: IV, its length, the key index.

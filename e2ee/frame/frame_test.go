@@ -53,7 +53,7 @@ func TestClear(t *testing.T) {
 		if _, err := Clear(c.codec, c.frame); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if _, _, err := Split(c.codec, c.frame, nil); !errors.Is(err, c.want) {
+		if err := new(Parts).Split(c.codec, c.frame); !errors.Is(err, c.want) {
 			t.Errorf("%s, split: %v", c.name, err)
 		}
 	}
@@ -62,17 +62,18 @@ func TestClear(t *testing.T) {
 func TestSplitRefuses(t *testing.T) {
 	good := append([]byte{0x78}, make([]byte, TagLen)...)
 	good = AppendTrailer(good, make([]byte, IVLen), 7)
-	if p, _, err := Split(sfu.Opus, good, nil); err != nil || p.KeyIndex != 7 || len(p.Sealed) != TagLen || len(p.Clear) != 1 {
+	var p Parts
+	if err := p.Split(sfu.Opus, good); err != nil || p.KeyIndex != 7 || len(p.Sealed) != TagLen || len(p.Clear) != 1 {
 		t.Fatalf("a whole frame: %+v, %v", p, err)
 	}
 	for n := range good {
-		if _, _, err := Split(sfu.Opus, good[:n], nil); !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrTrailer) {
+		if err := p.Split(sfu.Opus, good[:n]); !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrTrailer) {
 			t.Fatalf("cut to %d bytes: %v", n, err)
 		}
 	}
 	bad := bytes.Clone(good)
 	bad[len(bad)-2] = 16
-	if _, _, err := Split(sfu.Opus, bad, nil); !errors.Is(err, ErrTrailer) {
+	if err := p.Split(sfu.Opus, bad); !errors.Is(err, ErrTrailer) {
 		t.Fatalf("IV of 16 bytes: %v", err)
 	}
 }
@@ -166,7 +167,8 @@ func FuzzSplit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, codec uint8, b []byte) {
 		c := sfu.Codec(codec % uint8(sfu.H265+1))
 		before := bytes.Clone(b)
-		p, _, err := Split(c, b, nil)
+		var p Parts
+		err := p.Split(c, b)
 		if !bytes.Equal(before, b) {
 			t.Fatal("the frame was changed")
 		}

@@ -90,4 +90,4 @@ func (k Key) Ratchet() (Key, error) {
 }
 
 // Set reports whether the key was derived at all.
-func (k Key) Set() bool { return k.aead != nil }
+func (k *Key) Set() bool { return k.aead != nil }

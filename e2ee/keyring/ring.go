@@ -35,7 +35,7 @@ type Ring struct {
 	opt     Options
 	slots   []slot
 	current uint8
-	scratch []byte
+	parts   frame.Parts
 	seen    replays
 }
 
@@ -85,10 +85,8 @@ func (r *Ring) Open(dst []byte, c sfu.Codec, f []byte) ([]byte, error) {
 	if len(f) == 0 {
 		return dst, nil
 	}
-	var p frame.Parts
-	var err error
-	p, r.scratch, err = frame.Split(c, f, r.scratch)
-	if err != nil {
+	p := &r.parts
+	if err := p.Split(c, f); err != nil {
 		return dst, err
 	}
 	if int(p.KeyIndex) >= len(r.slots) || !r.slots[p.KeyIndex].key.Set() {
@@ -99,7 +97,11 @@ func (r *Ring) Open(dst []byte, c sfu.Codec, f []byte) ([]byte, error) {
 		return dst, fmt.Errorf("%w: %d", ErrInvalid, p.KeyIndex)
 	}
 	from := len(dst)
-	out, err := r.open(dst, s, p)
+	dst = append(dst, p.Clear...)
+	out, err := s.key.aead.Open(dst, p.IV, p.Sealed, p.Clear)
+	if err != nil {
+		out, err = r.search(dst, s, p)
+	}
 	if err != nil {
 		s.failures++
 		return dst[:from], err
@@ -111,12 +113,8 @@ func (r *Ring) Open(dst []byte, c sfu.Codec, f []byte) ([]byte, error) {
 	return out, nil
 }
 
-// open tries the key, the one before it, and those that follow.
-func (r *Ring) open(dst []byte, s *slot, p frame.Parts) ([]byte, error) {
-	dst = append(dst, p.Clear...)
-	if out, err := s.key.aead.Open(dst, p.IV, p.Sealed, p.Clear); err == nil {
-		return out, nil
-	}
+// search tries the key before the one that did not open a frame, and those that follow.
+func (r *Ring) search(dst []byte, s *slot, p *frame.Parts) ([]byte, error) {
 	if s.before.Set() {
 		if out, err := s.before.aead.Open(dst, p.IV, p.Sealed, p.Clear); err == nil {
 			return out, nil

@@ -28,7 +28,7 @@ func (s *Sealer) Seal(dst []byte, r *Ring, c sfu.Codec, f []byte, timestamp uint
 	if len(f) == 0 {
 		return dst, nil
 	}
-	k := r.slots[r.current].key
+	k := &r.slots[r.current].key
 	if !k.Set() {
 		return dst, fmt.Errorf("%w: %d", ErrNoKey, r.current)
 	}
