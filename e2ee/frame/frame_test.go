@@ -85,6 +85,27 @@ func TestLongStartCodes(t *testing.T) {
 	}
 }
 
+// Wherever they stand among the blocks, zeros are found as byte by byte.
+func TestZeros(t *testing.T) {
+	for n := range 2*blockLen + 10 {
+		b := bytes.Repeat([]byte{0x83}, n)
+		for at := range n {
+			for end := at + 1; end <= min(at+3, n); end++ {
+				for _, behind := range []byte{0, 1, 3, 4, 0x80} {
+					clear(b[at:end])
+					b[end-1] = behind
+					for _, low := range []byte{0, 3} {
+						if got, want := zeros(b, low), zerosIn(b, 0, n, low); got != want {
+							t.Fatalf("%d bytes, % x at %d: found at %d, not %d", n, b[at:end], at, got, want)
+						}
+					}
+				}
+				copy(b[at:end], []byte{0x83, 0x83, 0x83})
+			}
+		}
+	}
+}
+
 func TestInjected(t *testing.T) {
 	if !Injected([]byte{1, 2, 3, 4}, []byte{3, 4}) || Injected([]byte{1, 2}, nil) || Injected([]byte{4}, []byte{3, 4}) {
 		t.Fatal("a frame is injected exactly if it ends in a trailer that exists")
@@ -126,6 +147,7 @@ func TestBlank(t *testing.T) {
 func FuzzEscape(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 0, 0, 3, 0, 0})
 	f.Add([]byte{0, 0, 2, 0, 0, 0})
+	f.Add(append(bytes.Repeat([]byte{5}, blockLen-1), 0, 0, 3, 5, 0, 0, 0, 0))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		escaped := AppendEscaped(nil, raw)
 		if bytes.Contains(escaped, []byte{0, 0, 1}) || bytes.Contains(escaped, []byte{0, 0, 0}) {

@@ -71,17 +71,46 @@ func AppendLongStartCodes(dst, f []byte) []byte {
 }
 
 // zeros finds the next two zeros that are followed by low to 3; -1: there are none. Ciphertext holds single zeros at every
-// turn, at places that no branch predictor knows, so blocks are first looked at without branches.
+// turn, at places that no branch predictor knows, so blocks are first looked at without branches. They are long to have
+// few of them.
 func zeros(b []byte, low byte) int {
-	at := 0
-	for ; len(b)-at >= blockLen; at += blockLen {
-		if suspicious((*[blockLen]byte)(b[at:])) {
-			if i := zerosIn(b, at-1, at+blockLen, low); i >= 0 {
-				return i
-			}
+	last := len(b) - blockLen // where the last block begins; it may overlap the one before
+	if last < 0 {
+		return zerosIn(b, 0, len(b), low)
+	}
+	for at := 0; at < last; at += blockLen {
+		w := (*[blockLen]byte)(b[at:])
+		if (pairs(w[0:])|pairs(w[32:])|pairs(w[64:])|pairs(w[96:]))&tops == 0 {
+			continue
+		}
+		if i := zerosIn(b, at-1, at+blockLen, low); i >= 0 {
+			return i
 		}
 	}
-	return zerosIn(b, at-1, len(b), low)
+	w := (*[blockLen]byte)(b[last:])
+	if (pairs(w[0:])|pairs(w[32:])|pairs(w[64:])|pairs(w[96:]))&tops == 0 {
+		return -1
+	}
+	return zerosIn(b, last-1, len(b), low)
+}
+
+const blockLen = 128
+
+// Of the four pairs of bytes in a word, the first byte in the lower bits.
+const (
+	care = 0x7cff_7cff_7cff_7cff
+	ones = 0x0001_0001_0001_0001
+	tops = 0x8000_8000_8000_8000
+)
+
+// pairs has one of the tops set if 32 bytes may hold two zeros that are followed by at most 3, or begin or end such. One of
+// their pairs is then 0, 0 if the zeros begin at an even place, and 0 followed by at most 3 if at an odd one: both are 0
+// but for the two lowest bits of the second byte. The highest bit of that byte is not looked at either: it is what tells a
+// pair of 0 once 1 was subtracted. One pair in eight thousand is suspected wrongly.
+func pairs(b []byte) uint64 {
+	le := binary.LittleEndian
+	return (le.Uint64(b)&care - ones) | (le.Uint64(b[8:])&care - ones) |
+		(le.Uint64(b[16:])&care - ones) | (le.Uint64(b[24:])&care - ones)
 }
 
 // zerosIn is zeros for those that begin in a part of b, byte by byte.
@@ -92,25 +121,6 @@ func zerosIn(b []byte, from, to int, low byte) int {
 		}
 	}
 	return -1
-}
-
-const blockLen = 32
-
-// suspicious says whether a block may hold two zeros that are followed by at most 3, or the end of such. Of its pairs of
-// bytes, one is then 0, 0 if they begin at an even place, and 0 followed by at most 3 if at an odd one: both are 0 but for
-// the two lowest bits of the second byte. One block in a thousand is suspected wrongly.
-func suspicious(b *[blockLen]byte) bool {
-	const (
-		care = 0xfcff_fcff_fcff_fcff // of four pairs, the first byte in the lower bits
-		ones = 0x0001_0001_0001_0001
-		tops = 0x8000_8000_8000_8000
-	)
-	w := binary.LittleEndian.Uint64(b[0:]) & care
-	x := binary.LittleEndian.Uint64(b[8:]) & care
-	y := binary.LittleEndian.Uint64(b[16:]) & care
-	z := binary.LittleEndian.Uint64(b[24:]) & care
-	// The top bit of a lane rises below zero.
-	return ((w-ones)&^w|(x-ones)&^x|(y-ones)&^y|(z-ones)&^z)&tops != 0
 }
 
 // AppendEscaped appends raw with an emulation prevention byte wherever two zeros are followed by 0 to 3 (H.264 section
