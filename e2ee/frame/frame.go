@@ -50,7 +50,23 @@ type Parts struct {
 // encrypted form. An access unit without a slice is refused: no encoder of a call makes one, and livekit-client would
 // treat it as VP8 by the frame type that its browser claims, which the bytes do not tell.
 func Clear(c sfu.Codec, f []byte) (int, error) {
-	var n int
+	n, _, err := clearLen(c, f)
+	return n, err
+}
+
+// AppendClear appends the bytes of a frame that stay readable, and counts how many bytes of f they are: a receiver gets
+// every start code in four bytes.
+func AppendClear(dst []byte, c sfu.Codec, f []byte) (out []byte, n int, err error) {
+	n, asIs, err := clearLen(c, f)
+	if asIs {
+		return append(dst, f[:n]...), n, err
+	}
+	return appendLongStartCodes(dst, f[:n]), n, err
+}
+
+// clearLen is Clear; asIs reports whether a receiver gets the bytes as they are.
+func clearLen(c sfu.Codec, f []byte) (n int, asIs bool, err error) {
+	asIs = true
 	switch c {
 	case sfu.Opus, sfu.RED, sfu.PCMU, sfu.PCMA:
 		n = 1 // the TOC byte of Opus (RFC 6716 section 3.1)
@@ -60,15 +76,15 @@ func Clear(c sfu.Codec, f []byte) (int, error) {
 			n = 10
 		}
 	case sfu.VP9:
-		return 0, nil
+		return 0, true, nil
 	case sfu.H264, sfu.H265:
-		if n = sliceStart(c, f); n == 0 {
-			return 0, fmt.Errorf("%w: %d bytes of %s", ErrNoSlice, len(f), c)
+		if n, asIs = sliceStart(c, f); n == 0 {
+			return 0, asIs, fmt.Errorf("%w: %d bytes of %s", ErrNoSlice, len(f), c)
 		}
 	default:
-		return 0, fmt.Errorf("%w: %s", ErrUnsupported, c)
+		return 0, asIs, fmt.Errorf("%w: %s", ErrUnsupported, c)
 	}
-	return min(n, len(f)), nil
+	return min(n, len(f)), asIs, nil
 }
 
 // Escaped reports whether what follows the clear bytes has emulation prevention bytes in it.

@@ -79,9 +79,36 @@ func TestSplitRefuses(t *testing.T) {
 }
 
 func TestLongStartCodes(t *testing.T) {
-	got := AppendLongStartCodes(nil, []byte{0, 0, 1, 0x67, 5, 0, 0, 0, 1, 0x65, 9})
+	got := appendLongStartCodes(nil, []byte{0, 0, 1, 0x67, 5, 0, 0, 0, 1, 0x65, 9})
 	if want := []byte{0, 0, 0, 1, 0x67, 5, 0, 0, 0, 1, 0x65, 9}; !bytes.Equal(got, want) {
 		t.Fatalf("got % x", got)
+	}
+}
+
+func TestAppendClear(t *testing.T) {
+	long := []byte{0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x65, 0x88}
+	for _, c := range []struct {
+		name  string
+		codec sfu.Codec
+		frame []byte
+		want  []byte
+		n     int
+	}{
+		{"opus", sfu.Opus, []byte{0x78, 0, 0, 1}, []byte{0x78}, 1},
+		{"H264 with long start codes", sfu.H264, append(bytes.Clone(long), 0, 0, 1), long, 12},
+		{"H264 with short start codes", sfu.H264, []byte{0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x88, 0, 0, 1}, long, 10},
+		{"H264 with the second one short", sfu.H264, []byte{0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x88}, long, 11},
+		{"H264 with an empty NAL unit", sfu.H264, []byte{0, 0, 0, 1, 0, 0, 1, 0x65, 0x88, 9}, []byte{0, 0, 0, 1, 0, 0, 0, 1, 0x65, 0x88}, 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, n, err := AppendClear([]byte{7}, c.codec, c.frame)
+			if err != nil || n != c.n || !bytes.Equal(got, append([]byte{7}, c.want...)) {
+				t.Fatalf("got % x, %d, %v", got, n, err)
+			}
+		})
+	}
+	if got, _, err := AppendClear([]byte{7}, sfu.H264, []byte{0, 0, 1, 0x67, 1, 2}); !errors.Is(err, ErrNoSlice) || len(got) != 1 {
+		t.Fatalf("no slice: % x, %v", got, err)
 	}
 }
 
@@ -162,6 +189,42 @@ func FuzzEscape(f *testing.F) {
 		}
 		if want := byByte(raw); !bytes.Equal(escaped, want) {
 			t.Fatalf("% x escaped to % x, byte by byte to % x", raw, escaped, want)
+		}
+	})
+}
+
+// The clear bytes end two bytes into the first slice, and come out with start codes of four bytes; that is what the
+// receiver finds in the encrypted form.
+func FuzzClear(f *testing.F) {
+	f.Add(false, []byte{0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x88, 0x99})
+	f.Add(true, []byte{0, 0, 1, 0x40, 1, 9, 0, 0, 1, 0, 0, 1, 0x26})
+	f.Fuzz(func(t *testing.T, h265 bool, b []byte) {
+		c := sfu.H264
+		if h265 {
+			c = sfu.H265
+		}
+		want := 0
+		for at := 0; want == 0; {
+			i := bytes.Index(b[at:], startCode)
+			if at += i + len(startCode); i < 0 || at >= len(b) {
+				break
+			}
+			if isSlice(c, b[at]) {
+				want = min(at+beyondHeader, len(b))
+			}
+		}
+		out, n, err := AppendClear(nil, c, b)
+		if n != want || (err != nil) != (want == 0) {
+			t.Fatalf("%d bytes are clear, %v; not %d", n, err, want)
+		}
+		if err != nil {
+			return
+		}
+		if long := appendLongStartCodes(nil, b[:n]); !bytes.Equal(out, long) {
+			t.Fatalf("% x became % x, not % x", b[:n], out, long)
+		}
+		if n, err := Clear(c, append(out, AppendEscaped(nil, b[n:])...)); err != nil || n != len(out) {
+			t.Fatalf("the receiver finds %d clear bytes of %d, %v", n, len(out), err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"weir/sfu"
@@ -9,38 +10,23 @@ import (
 // beyondHeader is how much of the first slice stays readable behind its start code: what a packetiser looks at.
 const beyondHeader = 2
 
-const startCodeLen = 3
+var startCode = []byte{0, 0, 1}
 
-// startCode finds the next 0, 0, 1 from an index on; -1: there is none. Only a third of the bytes are looked at.
-func startCode(f []byte, from int) int {
-	for i := from + 2; i < len(f); {
-		switch {
-		case f[i] > 1:
-			i += 3
-		case f[i] == 1 && f[i-1] == 0 && f[i-2] == 0:
-			return i - 2
-		default:
-			i++
+// sliceStart is where the readable part of a frame of NAL units ends: two bytes into its first slice; 0: it has none.
+// It looks no further. asIs reports whether all start codes up to there are four bytes long.
+func sliceStart(c sfu.Codec, f []byte) (end int, asIs bool) {
+	asIs = true
+	for i := 0; i <= len(f)-4; i++ {
+		w := binary.LittleEndian.Uint32(f[i:]) // a start code and the byte behind it
+		if w<<8 != 0x01_00_00_00 {
+			continue
+		}
+		asIs = asIs && i > 0 && f[i-1] == 0
+		if isSlice(c, byte(w>>24)) {
+			return i + len(startCode) + beyondHeader, asIs
 		}
 	}
-	return -1
-}
-
-// sliceStart is where the readable part of a frame of NAL units ends: two bytes into its first slice.
-func sliceStart(c sfu.Codec, f []byte) int {
-	for at := 0; ; {
-		i := startCode(f, at)
-		if i < 0 {
-			return 0
-		}
-		at = i + startCodeLen
-		if at >= len(f) {
-			return 0
-		}
-		if isSlice(c, f[at]) {
-			return at + beyondHeader
-		}
-	}
+	return 0, asIs
 }
 
 // isSlice tells a coded slice by the first byte of its NAL unit (H.264 table 7-1, H.265 table 7-1).
@@ -53,11 +39,11 @@ func isSlice(c sfu.Codec, b byte) bool {
 	return t <= 9 || (t >= 16 && t <= 21)
 }
 
-// AppendLongStartCodes appends f with every start code four bytes long: depacketisers rebuild them so, and the
+// appendLongStartCodes appends f with every start code four bytes long: depacketisers rebuild them so, and the
 // receiver authenticates what it rebuilt.
-func AppendLongStartCodes(dst, f []byte) []byte {
+func appendLongStartCodes(dst, f []byte) []byte {
 	for {
-		i := startCode(f, 0)
+		i := bytes.Index(f, startCode)
 		if i < 0 {
 			return append(dst, f...)
 		}
@@ -65,8 +51,8 @@ func AppendLongStartCodes(dst, f []byte) []byte {
 		if i == 0 || f[i-1] != 0 {
 			dst = append(dst, 0)
 		}
-		dst = append(dst, 0, 0, 1)
-		f = f[i+startCodeLen:]
+		dst = append(dst, startCode...)
+		f = f[i+len(startCode):]
 	}
 }
 

@@ -32,21 +32,16 @@ func (s *Sealer) Seal(dst []byte, r *Ring, c sfu.Codec, f []byte, timestamp uint
 	if !k.Set() {
 		return dst, fmt.Errorf("%w: %d", ErrNoKey, r.current)
 	}
-	n, err := frame.Clear(c, f)
+	from := len(dst)
+	dst, n, err := frame.AppendClear(dst, c, f)
 	if err != nil {
 		return dst, err
 	}
 	iv := s.next(timestamp)
-	from, escaped := len(dst), frame.Escaped(c)
-	if escaped {
-		dst = frame.AppendLongStartCodes(dst, f[:n])
-	} else {
-		dst = append(dst, f[:n]...)
-	}
 	sealed := len(dst)
 	dst = k.aead.Seal(dst, iv, f[n:], dst[from:])
 	dst = frame.AppendTrailer(dst, iv, r.current)
-	if escaped {
+	if frame.Escaped(c) {
 		dst, s.scratch = frame.EscapeFrom(dst, sealed, s.scratch)
 	}
 	return dst, nil
