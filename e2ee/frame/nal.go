@@ -99,11 +99,17 @@ func pairs(b []byte) uint64 {
 		(le.Uint64(b[16:])&care - ones) | (le.Uint64(b[24:])&care - ones)
 }
 
-// zerosIn is zeros for those that begin in a part of b, byte by byte.
+// zerosIn is zeros for those that begin in a part of b, a byte at a time. Most bytes are above 3: none begin there, nor at
+// the two places before.
 func zerosIn(b []byte, from, to int, low byte) int {
-	for i := max(from, 0); i < to && i+2 < len(b); i++ {
-		if b[i] == 0 && b[i+1] == 0 && b[i+2] >= low && b[i+2] <= 3 {
+	for i := max(from, 0); i < to && i+2 < len(b); {
+		switch {
+		case b[i+2] > 3:
+			i += 3
+		case b[i] == 0 && b[i+1] == 0 && b[i+2] >= low:
 			return i
+		default:
+			i++
 		}
 	}
 	return -1
