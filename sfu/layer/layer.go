@@ -39,9 +39,9 @@ type Selector struct {
 	target sfu.Layer // as last given
 	byDD   bool      // the current stream is judged by its dependency descriptors
 
+	since     [temporals]sfu.ExtSeq // each temporal layer is forwarded from this number on
 	newest    sfu.ExtSeq            // highest number seen of the current stream
 	timestamp uint32                // of the newest picture
-	since     [temporals]sfu.ExtSeq // each temporal layer is forwarded from this number on
 
 	svc     svc
 	targets targets
@@ -79,6 +79,9 @@ func (s *Selector) Reset() {
 // Select judges one packet. spatial is the layer of its stream and is ignored in SVC. A target of NoLayer pauses: the frame
 // that is on its way is finished.
 func (s *Selector) Select(target sfu.Layer, spatial int8, p *sfu.Packet, d *codec.Description) Verdict {
+	if s.cfg.Codec.Kind() == sfu.Audio && target == s.target && target.Valid() && s.cur.Valid() && p.Seq >= s.since[0] {
+		return Verdict{Forward: true, Marker: p.Marker} // it has one layer, and every packet is a frame
+	}
 	s.target = target
 	if s.cfg.SVC {
 		spatial = 0

@@ -34,17 +34,18 @@ type Subscription struct {
 	mu       sync.Mutex // under it: the rest but told
 	closed   bool
 	heard    bool // the receiver reported on the SSRC: it needs no mid any more
-	cfg      layer.Config
+	repeats  bool // without RTX: headers are kept
 	epoch    uint32
 	in       *negotiate.Format // what is forwarded
-	unfit    *negotiate.Format // the last one that the subscriber has no format for
+	fitAt    int64             // when a packet last fitted
 	space    *space
-	fitAt    int64 // when a packet last fitted
-	nextAsk  int64
 	ids      negotiate.Extensions // of the subscriber
-	rank     int                  // of the stream that in belongs to
-	out      negotiate.Format     // what it is sent as
+	cfg      layer.Config
+	out      negotiate.Format // what it is sent as
 	selector layer.Selector
+	rank     int // of the stream that in belongs to
+	nextAsk  int64
+	unfit    *negotiate.Format // the last one that the subscriber has no format for
 	send     negotiate.Send
 	reports  [2]sentReport
 
@@ -54,8 +55,8 @@ type Subscription struct {
 // space is what must outlive a subscription, because an SSRC may be used again: no number may be sent twice under one key.
 type space struct {
 	packets, octets uint32
-	headers         sentHeaders
 	mapper          rewrite.Mapper
+	headers         sentHeaders
 	rtxNext         sfu.ExtSeq
 	replies         loss.Replies
 	squeezed        squeeze
@@ -206,10 +207,9 @@ func (s *Subscription) fits(a *arrival, now int64) bool {
 	if !s.space.mapper.Ready() {
 		s.space.mapper = *rewrite.New(rewrite.ForCodec(a.format.Codec))
 	}
-	if out.RTX == 0 || s.send.RTX == 0 {
-		if out.Feedback.Has(negotiate.NACK) && s.space.headers == nil {
-			s.space.headers = newSentHeaders(s.pub.kind)
-		}
+	s.repeats = (out.RTX == 0 || s.send.RTX == 0) && out.Feedback.Has(negotiate.NACK)
+	if s.repeats && s.space.headers == nil {
+		s.space.headers = newSentHeaders(s.pub.kind)
 	}
 	return true
 }
@@ -239,7 +239,7 @@ func (s *Subscription) one(now int64, a *arrival, goal sfu.Layer, o *Outbound, o
 		return 0
 	}
 	h := s.head(now, a, n, v.Active, header)
-	if s.space.headers != nil {
+	if s.repeats {
 		s.space.headers.keep(n.Seq, h)
 	}
 	payload := a.Payload()

@@ -138,7 +138,7 @@ func (c *Client) Offer(l Local) (Result, error) {
 }
 
 const (
-	clientAudioFeedback = NACK | TransportCC
+	clientAudioFeedback = TransportCC // Chromium offers to receive no repairs of audio; offered them, livekit-client takes them
 	clientVideoFeedback = REMB | TransportCC | FIR | NACK | PLI
 )
 
@@ -273,7 +273,7 @@ func (c *Client) Answer(offer string, l Local) (Result, error) {
 			w.data(m.mid, m.protos, 262144)
 			continue
 		}
-		formats := choose(m.formats, clientCodecs(m, c.cfg.Subscribe), clientAudioFeedback|clientVideoFeedback)
+		formats := choose(m.formats, clientCodecs(m, c.cfg.Subscribe), clientVideoFeedback)
 		if m.rejected || len(formats) == 0 {
 			w.reject(m)
 			continue

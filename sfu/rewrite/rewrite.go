@@ -29,13 +29,16 @@ type Config struct {
 	// ClosePictures renumbers the pictures behind one that was not forwarded. VP8 receivers take a missing picture id for a
 	// lost frame. Elsewhere references are distances between the numbers, which therefore keep their gaps.
 	ClosePictures bool
+	// Straight leaves the traces of packets that follow each other unwritten until somebody asks: for streams that are hardly
+	// ever repaired, the trace is memory that every packet would have to fetch.
+	Straight bool
 }
 
 // ForCodec is the space for a codec.
 func ForCodec(c sfu.Codec) Config {
 	cfg := Config{ClockRate: c.ClockRate(), Depth: 1024, ClosePictures: c == sfu.VP8}
 	if c.Kind() == sfu.Audio {
-		cfg.Depth = 256 // five seconds of 20 ms packets
+		cfg.Depth, cfg.Straight = 256, true // five seconds of 20 ms packets
 	}
 	return cfg
 }
@@ -87,14 +90,16 @@ type segment struct {
 // Mapper is the space of one subscription. The zero value is not ready: see New. What every packet needs stands together:
 // in a large call it is read from far memory each time.
 type Mapper struct {
-	next sfu.ExtSeq // 0: nothing was sent yet
-	cur  uint8      // counts segments; that of now
-	now  segment    // being filled
-	last Out        // highest numbers sent
-	at   int64      // when the packet with the highest numbers arrived
-	ring []entry
-	cfg  Config
-	past *[segments]segment // before now; nil: there were none
+	next     sfu.ExtSeq // 0: nothing was sent yet
+	at       int64      // when the packet with the highest numbers arrived
+	last     Out        // highest numbers sent
+	straight bool       // as configured
+	cur      uint8      // counts segments; that of now
+	now      segment    // being filled
+	traced   sfu.ExtSeq // numbers from here on are of packets that followed each other; their entries are not written yet
+	ring     []entry
+	cfg      Config
+	past     *[segments]segment // before now; nil: there were none
 }
 
 // New makes an empty space; it takes memory with the first packet.
@@ -105,7 +110,7 @@ func New(cfg Config) *Mapper {
 	if cfg.Depth <= 0 {
 		cfg.Depth = 1024
 	}
-	return &Mapper{cfg: cfg}
+	return &Mapper{cfg: cfg, straight: cfg.Straight}
 }
 
 // Ready says whether New made it.
@@ -137,13 +142,22 @@ func (m *Mapper) Map(in In) (Out, bool) {
 	case seq-s.lastIn-1 > maxGap:
 		m.proceed(seq)
 	}
+	if m.straight && seq == s.lastIn+1 && !in.Marker {
+		s.lastOut, s.lastIn = m.next, seq
+		m.next++
+		out := m.numbers(s, s.picture, in.Packet.Timestamp, in.Numbers)
+		out.Seq = s.lastOut
+		m.advance(s, in, out)
+		return out, true
+	}
 	m.reserve(s, seq)
 	e := m.take(s, seq)
 	e.flags = sent
+	out := m.numbers(s, e.picture, in.Packet.Timestamp, in.Numbers)
 	if in.Marker {
 		e.flags |= marker
+		out.Marker = true
 	}
-	out := m.numbers(s, e, in.Packet.Timestamp, in.Numbers)
 	out.Seq = s.lastOut
 	m.advance(s, in, out)
 	return out, true
@@ -179,20 +193,37 @@ func (m *Mapper) reserve(s *segment, seq sfu.ExtSeq) {
 
 // take uses the next outgoing number for seq.
 func (m *Mapper) take(s *segment, seq sfu.ExtSeq) *entry {
+	m.trail()
 	e := &m.ring[int(m.next)&(len(m.ring)-1)]
 	*e = entry{in: uint32(seq), picture: s.picture, segment: m.cur}
 	s.lastOut, s.lastIn = m.next, seq
 	m.next++
+	m.traced = m.next
 	return e
 }
 
+// trail writes the entries that were left unwritten.
+func (m *Mapper) trail() {
+	if m.traced == m.next {
+		return
+	}
+	n := m.traced
+	if depth := sfu.ExtSeq(len(m.ring)); m.next > n+depth {
+		n = m.next - depth
+	}
+	for ; n < m.next; n++ {
+		m.ring[int(n)&(len(m.ring)-1)] = entry{in: uint32(m.now.lastIn - (m.next - 1 - n)), picture: m.now.picture, segment: m.cur, flags: sent}
+	}
+	m.traced = m.next
+}
+
 // numbers applies the offsets.
-func (m *Mapper) numbers(s *segment, e *entry, ts uint32, n codec.Numbers) Out {
-	n.PictureID = (n.PictureID + e.picture) & pictureMask(n.Has)
+func (m *Mapper) numbers(s *segment, picture uint16, ts uint32, n codec.Numbers) Out {
+	n.PictureID = (n.PictureID + picture) & pictureMask(n.Has)
 	n.TL0 += s.tl0
 	n.KeyIndex = (n.KeyIndex + s.key) & 0x1f
 	n.Frame += s.frame
-	return Out{Timestamp: ts + s.timestamp, Numbers: n, Marker: e.flags&marker != 0}
+	return Out{Timestamp: ts + s.timestamp, Numbers: n}
 }
 
 // begin opens a segment at the start of forwarding from a stream.
@@ -202,6 +233,7 @@ func (m *Mapper) begin(in In) {
 	if m.next == 0 {
 		m.ring = make([]entry, m.cfg.Depth)
 		m.next = 1<<16 + sfu.ExtSeq(p.Seq.Seq())
+		m.traced = m.next
 	} else {
 		next.timestamp = m.align(&m.now, in) - p.Timestamp
 		if n.Has&codec.HasPictureID != 0 {
@@ -223,6 +255,7 @@ func (m *Mapper) proceed(seq sfu.ExtSeq) {
 }
 
 func (m *Mapper) put(s segment) {
+	m.trail()
 	if m.now.firstOut != 0 {
 		if m.past == nil { // most subscriptions never switch
 			m.past = new([segments]segment)
@@ -281,6 +314,7 @@ func (m *Mapper) Drop(stream uint8, seq sfu.ExtSeq, n codec.Numbers) (hole sfu.E
 		m.proceed(seq)
 	}
 	m.reserve(s, seq)
+	m.trail()
 	s.lastIn = seq
 	if n.Has&codec.HasPictureID != 0 && newer(n.PictureID, s.lastPicture, n.Has) {
 		s.lastPicture = n.PictureID

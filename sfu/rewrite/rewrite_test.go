@@ -22,6 +22,28 @@ type step struct {
 }
 
 // TestScripts runs each script from the edges of the number space.
+// TestStraight: the trace of a run that was written late reaches as far back as any other.
+func TestStraight(t *testing.T) {
+	for _, n := range []int{1, 10, 255, 256, 257, 300, 2000} {
+		m := New(ForCodec(sfu.Opus))
+		var outs []Out
+		for i := range n {
+			p := sfu.Packet{Seq: 1<<16 + sfu.ExtSeq(i), Timestamp: uint32(960 * i)}
+			out, ok := m.Map(In{Packet: &p, Start: i == 0, Marker: i == 0})
+			if !ok {
+				t.Fatalf("packet %d of %d is not sent", i, n)
+			}
+			outs = append(outs, out)
+		}
+		for i, out := range outs {
+			src, ok := m.Source(out.Seq.Seq())
+			if want := n-i <= 256; ok != want || ok && (src.Seq != 1<<16+sfu.ExtSeq(i) || !src.Sent) {
+				t.Fatalf("packet %d of %d: %+v, %v", i, n, src, ok)
+			}
+		}
+	}
+}
+
 func TestScripts(t *testing.T) {
 	scripts := map[string][]step{
 		"in order": {{"start", 0, 0, 0, 0, 0}, {"send", 0, 1, 0, 1, 0}, {"send", 0, 2, 1, 2, 1}},

@@ -22,8 +22,8 @@ func (m *Mapper) late(in In) (Out, bool) {
 	if in.Marker {
 		e.flags |= marker
 	}
-	out := m.numbers(m.segment(e.segment), e, in.Packet.Timestamp, in.Numbers)
-	out.Seq = seq
+	out := m.numbers(m.segment(e.segment), e.picture, in.Packet.Timestamp, in.Numbers)
+	out.Seq, out.Marker = seq, in.Marker
 	return out, true
 }
 
@@ -32,6 +32,7 @@ func (m *Mapper) trace(stream uint8, seq sfu.ExtSeq) (*entry, sfu.ExtSeq) {
 	if m.next == 0 {
 		return nil, 0
 	}
+	m.trail()
 	for i := range uint8(segments) {
 		id := m.cur - i
 		s := m.segment(id)
@@ -78,6 +79,7 @@ func (m *Mapper) lookup(n sfu.Seq) (*entry, sfu.ExtSeq) {
 	if m.next == 0 {
 		return nil, 0
 	}
+	m.trail()
 	seq := n.Extend(m.next - 1)
 	if seq >= m.next || seq+sfu.ExtSeq(len(m.ring)) < m.next {
 		return nil, 0
@@ -108,8 +110,8 @@ func (m *Mapper) Again(seq sfu.Seq, ts uint32, n codec.Numbers, mark bool) (Out,
 	if e == nil || e.flags&dropped != 0 {
 		return Out{}, false
 	}
-	out := m.numbers(m.segment(e.segment), e, ts, n)
-	out.Seq = ext
+	out := m.numbers(m.segment(e.segment), e.picture, ts, n)
+	out.Seq, out.Marker = ext, e.flags&marker != 0
 	if e.flags&sent == 0 {
 		out.Marker = mark
 	}
