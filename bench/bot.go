@@ -142,7 +142,7 @@ func listenLoopback() (media.Socket, error) { return ListenUDP(loopback) }
 // ListenUDP opens a bot's socket at any port of an address.
 func ListenUDP(addr netip.Addr) (media.Socket, error) {
 	// Eight buffers of 64 KiB each take what a keyframe brings at once; memory that is not touched costs nothing.
-	sockets, err := media.ListenUDP(netip.AddrPortFrom(addr, 0), media.SocketConfig{Count: 1, Batch: 8, Timed: true}, slog.New(slog.DiscardHandler))
+	sockets, err := media.ListenUDP(netip.AddrPortFrom(addr, 0), media.SocketConfig{Lone: true, Batch: 8, Timed: true}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func NewEndpoint(cfg EndpointConfig, sockets []Socket, log *slog.Logger) (*Endpo
 	for i, s := range sockets {
 		r := &reader{endpoint: e, socket: s, index: i, bit: 1 << i, known: make(map[netip.AddrPort]*route), out: newBurst(s, &e.sent)}
 		if a, ok := s.(alarmed); ok {
-			r.out.alarm = a.setAlarm
+			r.out.alarm = a.alarm()
 		}
 		e.readers.Go(r.run)
 	}

@@ -28,8 +28,9 @@ type reader struct {
 
 // alarmed is a socket whose reader can be woken.
 type alarmed interface {
-	// setAlarm makes ReadBatch return after d, with nothing if nothing came; 0: not any more. The reader calls it.
-	setAlarm(d time.Duration)
+	// alarm gives what makes ReadBatch return after d, with nothing if nothing came; 0: not any more. The reader calls it.
+	// nil: the reader cannot be woken.
+	alarm() func(d time.Duration)
 }
 
 // readBatch is how many messages one read takes.

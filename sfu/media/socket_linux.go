@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -22,10 +23,11 @@ import (
 // batchedSocket moves many datagrams with one system call: recvmmsg with UDP_GRO in, sendmmsg with UDP_SEGMENT out. What
 // the kernel refuses to merge goes one by one. It allocates nothing after it is made.
 type batchedSocket struct {
-	fd     int // closed by Close only, when nobody reads or writes any more
-	timer  int // likewise
-	input  *os.File
+	fd     int             // closed by Close only, when nobody reads or writes any more
+	timer  int             // likewise; lone sockets have none
+	input  io.Closer       // what the runtime's poller watches
 	ready  syscall.RawConn // of input
+	lone   bool            // the poller watches the socket itself; there is no timer
 	closed atomic.Bool
 	local  netip.AddrPort
 	v6     bool // AF_INET6, IPv4 in mapped addresses
@@ -59,6 +61,9 @@ func ListenUDP(addr netip.AddrPort, cfg SocketConfig, log *slog.Logger) ([]Socke
 	count := cfg.Count
 	if count <= 0 {
 		count = min(runtime.GOMAXPROCS(0), 64)
+	}
+	if cfg.Lone {
+		count = 1
 	}
 	var sockets []Socket
 	for range count {
@@ -119,7 +124,7 @@ func listenBatched(addr netip.AddrPort, cfg SocketConfig, log *slog.Logger) (*ba
 	if batch <= 0 {
 		batch = defaultBatch
 	}
-	s := &batchedSocket{log: log}
+	s := &batchedSocket{log: log, lone: cfg.Lone}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		if cerr := c.Control(func(fd uintptr) { err = s.configure(int(fd)) }); cerr != nil {
@@ -148,19 +153,20 @@ func listenBatched(addr netip.AddrPort, cfg SocketConfig, log *slog.Logger) (*ba
 }
 
 // adopt takes the socket away from Go's poller, which would wake up whenever a datagram leaves the send buffer: on
-// loopback for each one that a receiver takes. It watches an epoll instance instead, which looks at input only.
+// loopback for each one that a receiver takes. It watches an epoll instance instead, which looks at input only. To whoever
+// sends to a lone socket that instance is one more thing to wake up: it stays with the poller.
 func (s *batchedSocket) adopt(c *net.UDPConn) error {
-	defer func() { _ = c.Close() }()
 	raw, err := c.SyscallConn()
+	if err == nil {
+		err = s.duplicate(raw)
+	}
+	if err == nil && s.lone {
+		s.input, s.ready = c, raw
+		return nil
+	}
+	_ = c.Close()
 	if err != nil {
 		return err
-	}
-	var derr error
-	if err := raw.Control(func(fd uintptr) { s.fd, derr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
-		return err
-	}
-	if derr != nil {
-		return os.NewSyscallError("fcntl", derr)
 	}
 	if s.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
 		_ = unix.Close(s.fd)
@@ -170,11 +176,21 @@ func (s *batchedSocket) adopt(c *net.UDPConn) error {
 	if err != nil {
 		return errors.Join(err, s.release())
 	}
-	s.input = os.NewFile(uintptr(watch), "media socket")
-	if s.ready, err = s.input.SyscallConn(); err != nil {
+	file := os.NewFile(uintptr(watch), "media socket")
+	s.input = file
+	if s.ready, err = file.SyscallConn(); err != nil {
 		_ = s.Close()
 	}
 	return err
+}
+
+// duplicate makes fd, which nobody watches.
+func (s *batchedSocket) duplicate(raw syscall.RawConn) error {
+	var err error
+	if cerr := raw.Control(func(fd uintptr) { s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return cerr
+	}
+	return os.NewSyscallError("fcntl", err)
 }
 
 // watchInput makes an epoll instance that is readable when one of fds is.
@@ -200,6 +216,9 @@ func watchInput(fds ...int) (int, error) {
 
 // release gives the descriptors back.
 func (s *batchedSocket) release() error {
+	if s.lone {
+		return os.NewSyscallError("close", unix.Close(s.fd))
+	}
 	return errors.Join(os.NewSyscallError("close", unix.Close(s.fd)), os.NewSyscallError("close", unix.Close(s.timer)))
 }
 
@@ -213,7 +232,15 @@ func (s *batchedSocket) steer(spread bool) error {
 		&unix.SockFprog{Len: 1, Filter: &first}))
 }
 
-// setAlarm implements alarmed. A timer of the runtime would wake a second thread each time.
+// alarm implements alarmed.
+func (s *batchedSocket) alarm() func(time.Duration) {
+	if s.lone {
+		return nil
+	}
+	return s.setAlarm
+}
+
+// setAlarm lets the reader be woken. A timer of the runtime would wake a second thread each time.
 func (s *batchedSocket) setAlarm(d time.Duration) {
 	s.in.alarm = d > 0
 	at := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
@@ -222,8 +249,10 @@ func (s *batchedSocket) setAlarm(d time.Duration) {
 
 // configure sets the options that have to stand before bind.
 func (s *batchedSocket) configure(fd int) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-		return fmt.Errorf("SO_REUSEPORT: %w", err)
+	if !s.lone {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return fmt.Errorf("SO_REUSEPORT: %w", err)
+		}
 	}
 	forceBuffers(fd)
 	_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it datagrams come one by one

@@ -47,7 +47,7 @@ func batchedWith(t testing.TB, addr string, cfg SocketConfig) *batchedSocket {
 // TestTimedSocket: what the kernel holds back is told, merged or not; nothing is told where nobody asked.
 func TestTimedSocket(t *testing.T) {
 	for _, timed := range []bool{true, false} {
-		in, out := batchedWith(t, "127.0.0.1:0", SocketConfig{Timed: timed}), batched(t, "127.0.0.1:0")
+		in, out := batchedWith(t, "127.0.0.1:0", SocketConfig{Timed: timed, Lone: timed}), batched(t, "127.0.0.1:0")
 		for _, m := range []Message{{Buf: make([]byte, 90)}, {Buf: make([]byte, 300), Segment: 100}} {
 			m.Addr = in.LocalAddr()
 			begin := time.Now()

@@ -17,6 +17,7 @@ type SocketConfig struct {
 	Count int  // sockets that share the port (SO_REUSEPORT); 0: one for each core
 	Batch int  // messages of one read, 64 KiB of address space each; 0: 32
 	Timed bool // fill in Message.Waited, where the batched path is taken
+	Lone  bool // one socket that nobody shares and that mostly receives, of many in the process: a bot's
 }
 
 // socketCounters counts what the kernel did not take as it was given.
