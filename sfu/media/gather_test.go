@@ -73,18 +73,23 @@ func TestGatheredAudioSharesMessages(t *testing.T) {
 // late, never longer than the span, and not at all when nothing is expected.
 func TestGatherWaitsForWhatComes(t *testing.T) {
 	for name, s := range map[string]struct {
+		listeners          int
 		apart, late, waits int64 // of the second singer's packets behind the first's; of its last one; how long the first one waits
 	}{
-		"together":           {0, 0, 0},
-		"soon":               {2 * ms, 0, 2 * ms},
-		"early":              {2 * ms, -ms, ms},
-		"late":               {2 * ms, ms / 2, 2*ms + ms/2},
-		"missing":            {2 * ms, 9 * ms, 3 * ms},
-		"at the end":         {5 * ms, 0, 5 * ms},
-		"missing at the end": {5 * ms, 9 * ms, 5 * ms},
-		"too late to wait":   {6 * ms, 0, 0},
+		"together":           {8, 0, 0, 0},
+		"soon":               {8, 2 * ms, 0, 2 * ms},
+		"early":              {8, 2 * ms, -ms, ms},
+		"late":               {8, 2 * ms, ms / 2, 2*ms + ms/2},
+		"missing":            {8, 2 * ms, 9 * ms, 3 * ms},
+		"at the end":         {8, 5 * ms, 0, 5 * ms},
+		"missing at the end": {8, 5 * ms, 9 * ms, 5 * ms},
+		"too late to wait":   {49, 6 * ms, 0, 0},
+		"soon for many":      {50, 8 * ms, 0, 8 * ms},
+		"missing to many":    {50, 8 * ms, 9 * ms, 9 * ms},
+		"too late for many":  {50, 11 * ms, 0, 0},
+		"alone in small":     {7, 2 * ms, 0, 0},
 	} {
-		c := newChoir(t, 8)
+		c := newChoir(t, s.listeners)
 		g := c.engine.gather
 		begin := c.now
 		wait := int64(-1)
@@ -115,6 +120,35 @@ func TestGatherWaitsForWhatComes(t *testing.T) {
 		if wait != s.waits {
 			t.Errorf("%s: waited %v ms, want %v", name, float64(wait)/float64(ms), float64(s.waits)/float64(ms))
 		}
+	}
+}
+
+// TestGatherKeepsToTheShortest: a packet of a smaller call that joins those of a large one waits no longer than in its own.
+func TestGatherKeepsToTheShortest(t *testing.T) {
+	c := newChoir(t, 50)
+	p, third := c.join("PA_s2")
+	pub := publishAudio(p, "TR_2", 3)
+	for _, e := range c.ears[:10] {
+		e.leg.participant.Subscribe(pub, sendAudio(102), sfu.TopLayer, false)
+	}
+	begin := c.now
+	for i := range uint16(3) { // until the pace is known, 9 ms apart
+		at := begin + int64(i)*20*ms
+		c.now = at
+		c.singers[0].put(voice(1, i, 0))
+		c.now = at + 9*ms
+		c.singers[1].put(voice(2, i, 0))
+		c.engine.gather.release(c.now, c.out)
+	}
+	c.now = begin + 60*ms
+	c.singers[0].put(voice(1, 3, 0))
+	if got := c.engine.gather.due - c.now; got != 10*ms {
+		t.Fatalf("the large call waits %v ms", got/ms)
+	}
+	c.now += ms
+	third.put(voice(3, 0, 0))
+	if got := c.engine.gather.due - c.now; got != 5*ms {
+		t.Errorf("the smaller call waits %v ms", got/ms)
 	}
 }
 
