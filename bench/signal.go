@@ -61,14 +61,29 @@ func dialSignal(ctx context.Context, cfg *BotConfig, j wire.JoinRequest) (*signa
 	ws, resp, err := d.DialContext(ctx, u.String(), http.Header{"Authorization": {"Bearer " + cfg.Token}})
 	if err != nil {
 		if resp != nil {
-			text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
+			text, _ := io.ReadAll(io.LimitReader(resp.Body, refusalMost))
 			_ = resp.Body.Close()
-			return nil, fmt.Errorf("%w: %s: %s", ErrRefused, resp.Status, strings.TrimSpace(string(text)))
+			return nil, fmt.Errorf("%w: %s: %s", ErrRefused, resp.Status, withoutToken(string(text), cfg.Token))
 		}
 		return nil, fmt.Errorf("dial: %w", err)
 	}
 	ws.SetReadLimit(wire.MaxFrame)
 	return &signal{ws: ws}, nil
+}
+
+// refusalMost bounds what is read of a refusal.
+const refusalMost = 4096
+
+// withoutToken is what a server wrote, fit for a terminal and a log: some repeat the token that they refuse.
+func withoutToken(text, token string) string {
+	if token != "" {
+		text = strings.ReplaceAll(text, token, "(token)")
+	}
+	const most = 300
+	if text = strings.TrimSpace(text); len(text) > most {
+		text = text[:most] + "…"
+	}
+	return strings.ToValidUTF8(text, "")
 }
 
 // read hands on what the server sends until the connection ends.
