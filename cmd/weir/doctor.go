@@ -102,6 +102,11 @@ func (d *doctorCommand) subject(w *world) (doctor.Subject, *Config, error) {
 		return s, nil, err
 	}
 	describe(&s, c)
+	for _, h := range c.homes {
+		if d.For == "" && h.ServerName != c.Homeserver.ServerName {
+			s.Others = append(s.Others, h.ServerName)
+		}
+	}
 	return s, c, nil
 }
 

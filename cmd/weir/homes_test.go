@@ -132,14 +132,21 @@ func TestFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		var rows []doctor.Row
+		left := ""
 		for _, r := range doctor.Run(t.Context(), s, p) {
-			if r.ID == "hs.openid" {
+			switch r.ID {
+			case "hs.openid":
 				rows = append(rows, r)
+			case "conf.homeservers":
+				left = r.Remedy
 			}
 		}
-		asked, other := one, two
+		asked, other, unasked := one, two, "--for our.example"
 		if d.For != "" {
-			asked, other = two, one
+			asked, other, unasked = two, one, ""
+		}
+		if !strings.HasSuffix(left, unasked) || unasked == "" && left != "" {
+			t.Errorf("--for %q: how to look at the other: %q", d.For, left)
 		}
 		const userinfo = "/_matrix/federation/v1/openid/userinfo"
 		if len(rows) == 0 || asked.Calls(userinfo) != 1 {

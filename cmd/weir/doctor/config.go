@@ -39,6 +39,19 @@ func confSecrets(_ context.Context, s *Subject, p *Probe) []Row {
 	return rows
 }
 
+// confHomeservers tells of the homeservers that this look leaves out, unless one was chosen.
+func confHomeservers(_ context.Context, s *Subject, _ *Probe) []Row {
+	if len(s.Others) == 0 {
+		return pass("no homeserver is left out")
+	}
+	var again []string
+	for _, name := range s.Others {
+		again = append(again, fmt.Sprintf("weir doctor --config %s --for %s", s.File, name))
+	}
+	return bad(Warn, fmt.Sprintf("this looks at %s only, one of %d homeservers", s.Homeserver.ServerName, 1+len(s.Others)),
+		"not looked at: "+strings.Join(s.Others, ", "), strings.Join(again, "\n"))
+}
+
 func confURLs(_ context.Context, s *Subject, _ *Probe) []Row {
 	u, err := url.Parse(s.PublicURL)
 	if err != nil {

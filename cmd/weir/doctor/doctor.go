@@ -52,6 +52,7 @@ type Subject struct {
 	Secrets    []string       // files that only the focus may read
 	PublishAny bool
 	Homeserver matrix.Config
+	Others     []string // server names of further homeservers that this look leaves out, though nobody chose one
 
 	Offline   bool
 	UserToken string           // of an own user, to see what clients see
@@ -136,7 +137,7 @@ type check struct {
 // checks are all, in the order in which a fault explains what comes after it.
 var checks = []check{
 	{"conf.parse", true, confParse}, {"conf.secrets", true, confSecrets}, {"conf.urls", true, confURLs}, {"conf.ports", true, confPorts},
-	{"conf.policy", true, confPolicy}, {"conf.advertise", true, confAdvertise},
+	{"conf.policy", true, confPolicy}, {"conf.advertise", true, confAdvertise}, {"conf.homeservers", true, confHomeservers},
 	{"host.udpbuf", false, hostBuffer}, {"host.limits", false, hostLimits}, {"host.kernel", false, hostKernel},
 	{"net.bind", false, netBind}, {"net.address", false, netAddress}, {"net.nat", false, netNAT}, {"net.v6", false, netV6},
 	{"tls.cert", false, tlsCert}, {"proxy.paths", false, proxyPaths}, {"proxy.ws", false, proxyWebSocket},

@@ -279,6 +279,7 @@ func faults() []fault {
 		{"no https", set(func(c *clinic) { c.s.PublicURL = "http://rtc.example.org" }), "conf.urls", Fail, "browsers", "public_url: https://rtc.example.org"},
 		{"two listeners on one port", set(func(c *clinic) { c.s.Homeserver.ProxyListen = "127.0.0.1:7880" }), "conf.ports", Fail, "7880", "Give homeserver.proxy_listen another port."},
 		{"anybody publishes", set(func(c *clinic) { c.s.PublishAny = true }), "conf.policy", Warn, "every homeserver", "policy: {publish: own}"},
+		{"a second homeserver", set(func(c *clinic) { c.s.Others = []string{"two.example"} }), "conf.homeservers", Warn, "not looked at: two.example", "--for two.example"},
 		{"no registration", set(func(c *clinic) { c.s.Homeserver.Registration = nil }), "conf.policy", Warn, "nobody's membership is known", "weir registration --config /etc/weir/weir.yaml --write"},
 		{"private addresses only", set(func(c *clinic) { c.net.here = []netip.Addr{addr("10.0.0.5")} }), "conf.advertise", Warn, "10.0.0.5", "forward UDP port 7882"},
 		{"small buffers", set(func(c *clinic) { c.host.buffer = 425984 }), "host.udpbuf", Warn, "425984", "net.core.rmem_max = 16777216"},
@@ -461,7 +462,7 @@ func TestOfflineAsksNobody(t *testing.T) {
 	c.s.Offline = true
 	c.p.Web, c.p.Find, c.p.Mirror, c.p.Host = nil, nil, nil, nil
 	rows := Run(t.Context(), c.s, c.p)
-	if len(rows) != 6 || Failed(rows, true) || len(c.world.Dialled()) > 0 {
+	if len(rows) != 7 || Failed(rows, true) || len(c.world.Dialled()) > 0 {
 		t.Errorf("%s", show(rows))
 	}
 }
