@@ -19,7 +19,7 @@ FUZZTIME  ?= 10s
 COUNT     ?= 6
 BENCHTIME ?= 50ms
 BENCH     ?= .
-BENCHPKGS ?= ./sfu/... ./signalling/...
+BENCHPKGS ?= ./sfu/... ./signalling/... ./e2ee/...
 BASELINE  := bench/baseline.txt
 
 .PHONY: help

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Pump sends for all bots of a run, on one goroutine: what is due, and then one flush for each bot that had something.
+// Pump sends for all bots of a run, on one goroutine.
 type Pump struct {
 	clock Clock
 	wake  chan struct{}
@@ -66,20 +66,15 @@ func (p *Pump) remove(o *outgoing) {
 func (p *Pump) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var dirty []*leg
 	var batch []*outgoing
 	for {
 		var next int64
 		batch, next = p.take(batch[:0])
 		for _, o := range batch {
 			if o.send(p.clock.Now()) {
-				dirty = append(dirty, o.leg)
+				o.leg.burst.Flush() // at once: a frame that waits for other bots' would seem late at the far end
 			}
 		}
-		for _, l := range dirty {
-			l.burst.Flush() // a second flush of one leg does nothing
-		}
-		dirty = dirty[:0]
 		p.back(batch)
 		if len(batch) > 0 {
 			continue
