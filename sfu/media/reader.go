@@ -36,6 +36,10 @@ type alarmed interface {
 // readBatch is how many messages one read takes.
 const readBatch = 64
 
+// promptMessages are sent before the next publisher's packets are looked at: when many publishers are in one batch, the first
+// should not wait for the last.
+const promptMessages = 6
+
 func (r *reader) run() {
 	ms := make([]Message, readBatch)
 	for {
@@ -93,6 +97,9 @@ func (r *reader) batch(now int64, ms []Message) {
 	for i, t := range r.dirty {
 		t.flush(now, r)
 		r.dirty[i] = nil
+		if len(r.out.ms) >= promptMessages {
+			r.out.Flush()
+		}
 	}
 	r.dirty = r.dirty[:0]
 	r.out.Flush()
