@@ -9,29 +9,36 @@ import (
 // Pump sends for all bots of a run, on one goroutine.
 type Pump struct {
 	clock Clock
-	wake  chan struct{}
-	done  chan struct{}
+	alarm alarm
 	end   sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	queue dueQueue
-	late  Histogram // how long after its time a frame left
+	mu     sync.Mutex // guards what follows
+	queue  dueQueue
+	late   Histogram // how long after its time a frame left
+	closed bool
 }
 
-// slack joins what is due within it into one wake-up.
-const slack = int64(500 * time.Microsecond)
+// slack joins what is due within it into one wake-up. Publishers that nobody synchronised are what a server gets: frames
+// that left together because the pump was late would wait for each other there.
+const slack = int64(50 * time.Microsecond)
 
 // NewPump starts a pump. Close ends it.
-func NewPump(c Clock) *Pump {
-	p := &Pump{clock: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func NewPump(c Clock) *Pump { return newPump(c, newAlarm()) }
+
+func newPump(c Clock, a alarm) *Pump {
+	p := &Pump{clock: c, alarm: a}
 	p.end.Go(p.run)
 	return p
 }
 
 // Close ends the pump.
 func (p *Pump) Close() {
-	close(p.done)
+	p.mu.Lock()
+	p.closed = true
+	p.alarm.set(0)
+	p.mu.Unlock()
 	p.end.Wait()
+	p.alarm.close()
 }
 
 // Late is how late frames left so far.
@@ -46,11 +53,10 @@ func (p *Pump) add(o *outgoing, due int64) {
 	p.mu.Lock()
 	o.due = due
 	heap.Push(&p.queue, o)
-	p.mu.Unlock()
-	select {
-	case p.wake <- struct{}{}:
-	default:
+	if p.queue[0] == o {
+		p.alarm.set(0)
 	}
+	p.mu.Unlock()
 }
 
 // remove takes o out; it sends nothing after that.
@@ -64,37 +70,26 @@ func (p *Pump) remove(o *outgoing) {
 }
 
 func (p *Pump) run() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 	var batch []*outgoing
 	for {
-		var next int64
-		batch, next = p.take(batch[:0])
+		var open bool
+		if batch, open = p.take(batch[:0]); !open {
+			return
+		}
 		for _, o := range batch {
 			if o.send(p.clock.Now()) {
 				o.leg.burst.Flush() // at once: a frame that waits for other bots' would seem late at the far end
 			}
 		}
 		p.back(batch)
-		if len(batch) > 0 {
-			continue
-		}
-		wait := time.Hour
-		if next > 0 {
-			wait = time.Duration(max(next-p.clock.Now(), 0))
-		}
-		timer.Reset(wait)
-		select {
-		case <-timer.C:
-		case <-p.wake:
-		case <-p.done:
-			return
+		if len(batch) == 0 {
+			p.alarm.wait()
 		}
 	}
 }
 
-// take gives what is due now, in order, and when the next one is due (0: none).
-func (p *Pump) take(batch []*outgoing) ([]*outgoing, int64) {
+// take gives what is due now, in order; if nothing is, the alarm rings when something is, or came. open is false after Close.
+func (p *Pump) take(batch []*outgoing) (due []*outgoing, open bool) {
 	now := p.clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,10 +98,10 @@ func (p *Pump) take(batch []*outgoing) ([]*outgoing, int64) {
 		p.late.Add(max(now-o.due, 0))
 		batch = append(batch, o)
 	}
-	if len(p.queue) > 0 {
-		return batch, p.queue[0].due
+	if len(batch) == 0 && len(p.queue) > 0 && !p.closed {
+		p.alarm.set(time.Duration(p.queue[0].due - now))
 	}
-	return batch, 0
+	return batch, !p.closed
 }
 
 // back queues again what was sent. A stream that fell behind by a second skips what it missed.

@@ -46,7 +46,7 @@ const (
 func newHall(t *testing.T) *hall {
 	t.Helper()
 	h := &hall{t: t, network: sfutest.New(11), clock: NewClock(), sockets: map[string]*sfutest.Socket{}}
-	h.pump = NewPump(h.clock)
+	h.pump = newPump(h.clock, newTimerAlarm())
 	quiet := slog.New(slog.DiscardHandler)
 	udp, err := h.network.Listen(hallMedia)
 	if err != nil {
