@@ -159,15 +159,15 @@ func ReadNumbers(c sfu.Codec, payload, dd []byte) Numbers {
 	return d.Numbers
 }
 
-// Patch writes n into the payload descriptor at the start of payload (a copy of it: the shared payload stays as it is)
-// and returns how many bytes at the front may differ from the original. Zero: nothing was changed, and the whole payload
-// can be taken from the original. Only fields that the descriptor has are written.
-func Patch(c sfu.Codec, payload []byte, n Numbers) int {
+// Patch writes n into dst, which begins like payload and is payload itself or a copy of its first PatchSpace bytes, and
+// returns how many bytes at the front may differ from the original. Zero: nothing was changed. Only fields that the payload
+// descriptor has are written.
+func Patch(c sfu.Codec, dst, payload []byte, n Numbers) int {
 	switch c {
 	case sfu.VP8:
-		return patchVP8(payload, n)
+		return patchVP8(dst, payload, n)
 	case sfu.VP9:
-		return patchVP9(payload, n)
+		return patchVP9(dst, payload, n)
 	}
 	return 0
 }

@@ -158,7 +158,7 @@ func TestPatch(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			b := bytes.Clone(tc.in)
-			if got := Patch(tc.codec, b, n); got != tc.changed || !bytes.Equal(b, tc.out) {
+			if got := Patch(tc.codec, b, b, n); got != tc.changed || !bytes.Equal(b, tc.out) {
 				t.Errorf("changed %d: %x, want %d: %x", got, b, tc.changed, tc.out)
 			}
 		})
@@ -199,7 +199,7 @@ func FuzzDescribe(f *testing.F) {
 		want.TL0 ^= 0x55
 		want.KeyIndex ^= 0x15
 		b := bytes.Clone(payload)
-		n := Patch(codec, b, want)
+		n := Patch(codec, b, b, want)
 		if n > PatchSpace || !bytes.Equal(b[n:], payload[n:]) {
 			t.Fatalf("changed beyond %d bytes", n)
 		}
@@ -271,7 +271,7 @@ func TestDescribeAllocatesNothing(t *testing.T) {
 	var r Reader
 	var d Description
 	p := packet(t, 1, 1, false, []byte{0x90, 0xf0, 0xff, 0xff, 0xfe, 0xbf, 0x50, 0x01, 0x02, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x41})
-	if n := testing.AllocsPerRun(100, func() { _ = r.Describe(sfu.VP8, p, nil, &d); Patch(sfu.VP8, p.Payload(), d.Numbers) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = r.Describe(sfu.VP8, p, nil, &d); Patch(sfu.VP8, p.Payload(), p.Payload(), d.Numbers) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

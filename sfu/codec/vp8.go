@@ -89,21 +89,21 @@ func describeVP8(b []byte, marker bool, d *Description) error {
 	return nil
 }
 
-func patchVP8(b []byte, n Numbers) int {
-	f, ok := parseVP8(b)
+func patchVP8(dst, payload []byte, n Numbers) int {
+	f, ok := parseVP8(payload)
 	if !ok {
 		return 0
 	}
 	changed := 0
 	if f.picture != 0 && n.Has&HasPictureID != 0 {
-		changed = patchPicture(b, f.picture, f.wide, n.PictureID)
+		changed = patchPicture(dst, f.picture, f.wide, n.PictureID)
 	}
 	if f.tl0 != 0 && n.Has&HasTL0 != 0 {
-		b[f.tl0] = n.TL0
+		dst[f.tl0] = n.TL0
 		changed = f.tl0 + 1
 	}
-	if f.key != 0 && b[1]&0x10 != 0 && n.Has&HasKeyIndex != 0 {
-		b[f.key] = b[f.key]&0xe0 | n.KeyIndex&0x1f
+	if f.key != 0 && payload[1]&0x10 != 0 && n.Has&HasKeyIndex != 0 {
+		dst[f.key] = dst[f.key]&0xe0 | n.KeyIndex&0x1f
 		changed = f.key + 1
 	}
 	return changed

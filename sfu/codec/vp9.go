@@ -106,17 +106,17 @@ func readScalability(b []byte, d *Description) error {
 	return nil
 }
 
-func patchVP9(b []byte, n Numbers) int {
-	f, ok := parseVP9(b)
+func patchVP9(dst, payload []byte, n Numbers) int {
+	f, ok := parseVP9(payload)
 	if !ok {
 		return 0
 	}
 	changed := 0
 	if f.picture != 0 && n.Has&HasPictureID != 0 {
-		changed = patchPicture(b, f.picture, f.wide, n.PictureID)
+		changed = patchPicture(dst, f.picture, f.wide, n.PictureID)
 	}
 	if f.tl0 != 0 && n.Has&HasTL0 != 0 {
-		b[f.tl0] = n.TL0
+		dst[f.tl0] = n.TL0
 		changed = f.tl0 + 1
 	}
 	return changed

@@ -27,6 +27,10 @@ type Burst struct {
 	ended bool // its last datagram is short: nothing may follow
 	full  bool // the arena was flushed because it was full: grow it
 
+	crew   *crew // helpers with large audiences; nil: there are none
+	task   task
+	shared bool // others read the payloads too: they are not rewritten where they stand
+
 	alarm func(time.Duration) // wakes the goroutine, which then calls ring; 0: not any more; nil: it cannot be woken
 	armed bool                // the alarm is set
 	due   int64               // when later is called; 0: it is not

@@ -27,6 +27,7 @@ type Endpoint struct {
 	sockets     []Socket
 	quiet       quietLogs
 	steering    *steering // nil: input goes as the kernel likes
+	crew        crew
 
 	drops [dropReasons]atomic.Uint64
 	got   struct{ packets, bytes, batches atomic.Uint64 }
@@ -103,8 +104,12 @@ func NewEndpoint(cfg EndpointConfig, sockets []Socket, log *slog.Logger) (*Endpo
 		e.announce[i] = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
 	e.steering = newSteering(sockets)
+	for _, s := range sockets[1:] { // a reader helps itself
+		e.crew.add(s, &e.sent)
+	}
 	for i, s := range sockets {
 		r := &reader{endpoint: e, socket: s, index: i, bit: 1 << i, known: make(map[netip.AddrPort]*route), out: newBurst(s, &e.sent)}
+		r.out.crew = &e.crew
 		if a, ok := s.(alarmed); ok {
 			r.out.alarm = a.alarm()
 		}
@@ -142,6 +147,7 @@ func (e *Endpoint) Close() error {
 		}
 	}
 	e.readers.Wait()
+	e.crew.close()
 	return errors.Join(errs...)
 }
 

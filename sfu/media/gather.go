@@ -40,6 +40,7 @@ type gather struct {
 
 	releasing sync.Mutex // held until what was released is written: batches leave in order. Under it:
 	legs      []*Leg
+	letting   []run // being released
 	header    [512]byte
 
 	mu      sync.Mutex // under it: the rest, and the cadence of publications; batches until one is taken out to be released
@@ -273,13 +274,9 @@ func (g *gather) release(now int64, out *Burst) {
 			l.picks = append(l.picks, pick{s, i})
 		}
 	}
-	for _, l := range g.legs {
-		for _, x := range l.picks {
-			x.sub.forward(now, b.runs[x.run].batch, out, g.header[:0])
-		}
-		clear(l.picks)
-		l.picks = l.picks[:0]
-	}
+	g.letting = b.runs
+	out.serve(now, g, len(g.legs), g.header[:0])
+	g.letting = nil
 	out.Flush()
 	clear(g.legs)
 	g.legs = g.legs[:0]
@@ -287,4 +284,14 @@ func (g *gather) release(now int64, out *Burst) {
 	b.reset()
 	g.spare = b
 	g.mu.Unlock()
+}
+
+// serve sends one listener what there is for it.
+func (g *gather) serve(now int64, i int, out *Burst, header []byte) {
+	l := g.legs[i]
+	for _, x := range l.picks {
+		x.sub.forward(now, g.letting[x.run].batch, out, header)
+	}
+	clear(l.picks)
+	l.picks = l.picks[:0]
 }

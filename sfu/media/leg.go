@@ -45,6 +45,7 @@ type Leg struct {
 	parked   map[uint32]parking
 	pubs     []*Publication
 	dirty    []*Publication // with pending packets
+	viewers  viewers        // of the one being forwarded
 	arrivals arrivals
 	spaces   map[uint32]*space // by SSRC; outlive their subscriptions
 	asks     []ask

@@ -79,7 +79,7 @@ func (s *Subscription) repair(now int64, seq sfu.Seq, out *Burst, scratch, heade
 	if !ok {
 		return
 	}
-	codec.Patch(s.in.Codec, p.Payload(), n.Numbers)
+	codec.Patch(s.in.Codec, p.Payload(), p.Payload(), n.Numbers)
 	a := arrival{Packet: p, dependency: dd, level: codec.Extension(&p, ids.AudioLevel), captureAt: codec.Extension(&p, ids.AbsCaptureTime)}
 	o := s.leg.out
 	o.Lock()

@@ -243,19 +243,28 @@ func (s *Subscription) one(now int64, a *arrival, goal sfu.Layer, o *Outbound, o
 		s.space.headers.keep(n.Seq, h)
 	}
 	payload := a.Payload()
-	// The descriptor is rewritten where it stands and put back: nobody else reads these bytes before the batch ends,
-	// and the rest is sealed without being copied.
-	var original [codec.PatchSpace]byte
-	copy(original[:], payload)
-	codec.Patch(a.format.Codec, payload, n.Numbers)
-	ok = out.SendRTP(o, h, nil, payload, n.Seq)
-	copy(payload, original[:])
-	if !ok {
+	if !s.seal(o, out, h, payload, n) {
 		return 0
 	}
 	s.space.packets++
 	s.space.octets += uint32(len(payload))
 	return len(h) + len(payload)
+}
+
+// seal sends header and payload, with the descriptor rewritten.
+func (s *Subscription) seal(o *Outbound, out *Burst, header, payload []byte, n rewrite.Out) bool {
+	var front [codec.PatchSpace]byte
+	copy(front[:], payload)
+	if out.shared {
+		changed := codec.Patch(s.in.Codec, front[:], payload, n.Numbers)
+		return out.SendRTP(o, header, front[:changed], payload[changed:], n.Seq)
+	}
+	// Nobody else reads these bytes before the batch ends: they are rewritten where they stand and put back, and the rest
+	// is sealed without being copied.
+	codec.Patch(s.in.Codec, payload, payload, n.Numbers)
+	ok := out.SendRTP(o, header, nil, payload, n.Seq)
+	copy(payload, front[:])
+	return ok
 }
 
 // fillHole closes the numbers over a packet that is not forwarded. A number that was kept free for it is used up by an

@@ -129,6 +129,17 @@ func (l *Leg) deliver(now int64, st *stream, e *elements, repair bool) {
 	p.pending = append(p.pending, *a)
 }
 
+// viewers is the audience of one publication's burst.
+type viewers struct {
+	subs  []*Subscription
+	batch []arrival
+}
+
+// serve sends the whole burst to one subscriber: its packets share a message.
+func (v *viewers) serve(now int64, i int, out *Burst, header []byte) {
+	v.subs[i].forward(now, v.batch, out, header)
+}
+
 // Flush forwards what came in the batch, and answers what was asked for in it. See Handler.
 func (l *Leg) Flush(now int64, out *Burst) {
 	l.mu.Lock()
@@ -136,14 +147,14 @@ func (l *Leg) Flush(now int64, out *Burst) {
 	for _, p := range l.dirty {
 		subs := p.subscriptions()
 		if !l.engine.gather.hold(p, subs, now, out) {
-			for _, s := range subs { // subscriber-outer: the packets of one burst share a message
-				s.forward(now, p.pending, out, l.header[:0])
-			}
+			l.viewers.subs, l.viewers.batch = subs, p.pending
+			out.serve(now, &l.viewers, len(subs), l.header[:0])
 		}
 		clear(p.pending)
 		p.pending = p.pending[:0]
 	}
 	l.dirty = l.dirty[:0]
+	l.viewers = viewers{}
 	l.askAgain(now, out)
 	l.answer(now, out)
 }

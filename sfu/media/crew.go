@@ -1,0 +1,135 @@
+package media
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// A publisher's packets come on one goroutine. Where they go to very many receivers it is the crew that serves them, on as
+// many cores as are idle: else one core bounds the audience of one publisher, and the last of them waits for all the others.
+
+const (
+	// crewLeast is how many receivers are worth waking a helper up for; two helpers want twice as many. What is served by two
+	// cores in turn costs a tenth more: fewer receivers are served soon enough without.
+	crewLeast = 200
+	// crewPiece is how many receivers are taken at a time. Whoever is done waits no longer than for one piece of each helper.
+	crewPiece = 8
+)
+
+// audience is receivers that all get something of the same packets.
+type audience interface {
+	// serve sends what receiver i gets. Several goroutines serve different receivers at the same time.
+	serve(now int64, i int, out *Burst, header []byte)
+}
+
+// crew is the helpers of an endpoint. Any reader calls them.
+type crew struct {
+	helpers []*helper
+	running sync.WaitGroup
+}
+
+// helper is a goroutine that serves a part of an audience.
+type helper struct {
+	next   atomic.Pointer[task] // what it shall do next; whoever called it may take it back
+	wake   chan struct{}
+	out    *Burst
+	header [512]byte
+}
+
+// task is one audience being served. Its caller owns it.
+type task struct {
+	audience  audience
+	receivers int
+	now       int64
+	taken     atomic.Int64   // receivers that are served, or being served
+	called    sync.WaitGroup // helpers that have the task
+}
+
+// add starts a helper that sends on w.
+func (c *crew) add(w Writer, sent *sentCounters) {
+	h := &helper{wake: make(chan struct{}, 1), out: newBurst(w, sent)}
+	h.out.shared = true
+	c.helpers = append(c.helpers, h)
+	c.running.Go(h.run)
+}
+
+// close ends the helpers. Nobody calls them any more.
+func (c *crew) close() {
+	for _, h := range c.helpers {
+		close(h.wake)
+	}
+	c.running.Wait()
+}
+
+func (h *helper) run() {
+	for range h.wake {
+		if t := h.next.Swap(nil); t != nil {
+			t.serve(h.out, h.header[:0])
+			h.out.Flush()
+			t.called.Done()
+		}
+	}
+}
+
+// serve takes pieces of the audience until none is left.
+func (t *task) serve(out *Burst, header []byte) {
+	for {
+		end := int(t.taken.Add(crewPiece))
+		if end-crewPiece >= t.receivers {
+			return
+		}
+		for i := end - crewPiece; i < min(end, t.receivers); i++ {
+			t.audience.serve(t.now, i, out, header)
+		}
+	}
+}
+
+// call gives the task to n helpers that have nothing to do next.
+func (c *crew) call(t *task, n int) {
+	for _, h := range c.helpers {
+		if n == 0 {
+			return
+		}
+		t.called.Add(1)
+		if !h.next.CompareAndSwap(nil, t) {
+			t.called.Done()
+			continue
+		}
+		n--
+		select {
+		case h.wake <- struct{}{}:
+		default: // it is about to look
+		}
+	}
+}
+
+// dismiss waits for the helpers that began, and takes the task back from those that did not.
+func (c *crew) dismiss(t *task) {
+	for _, h := range c.helpers {
+		if h.next.CompareAndSwap(t, nil) {
+			t.called.Done()
+		}
+	}
+	t.called.Wait()
+}
+
+// serve sends to an audience, with helpers if it is large. What one receiver gets leaves in order, but what helpers sent
+// has left when it returns. header is scratch space.
+func (b *Burst) serve(now int64, a audience, receivers int, header []byte) {
+	if b.crew == nil || len(b.crew.helpers) == 0 || receivers < crewLeast {
+		for i := range receivers {
+			a.serve(now, i, b, header)
+		}
+		return
+	}
+	b.Flush() // what waits here leaves before what helpers send
+	t := &b.task
+	t.audience, t.receivers, t.now = a, receivers, now
+	t.taken.Store(0)
+	b.shared = true
+	b.crew.call(t, receivers/crewLeast)
+	t.serve(b, header)
+	b.crew.dismiss(t)
+	b.shared = false
+	t.audience = nil
+}
