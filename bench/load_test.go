@@ -31,7 +31,7 @@ func loopbackFocus(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine := media.NewEngine(endpoint.Now, endpoint.NewBurst())
+	engine := media.NewEngine(endpoint.Now, endpoint.NewBurst(), media.DefaultAudioWait)
 	var server *socket.Server
 	focus := media.NewFocus(media.FocusConfig{Data: wire.DataCodec{}, Notice: func(n session.Notice) { server.Notify(n) }}, endpoint, engine, quiet)
 	server = socket.New(socket.Config{Keys: grant.Keys{"devkey": "secret"}, AutoCreate: true}, focus, quiet, prometheus.NewRegistry())

@@ -58,7 +58,7 @@ func newHall(t *testing.T) *hall {
 	if h.endpoint, err = media.NewEndpoint(media.EndpointConfig{}, []media.Socket{udp}, quiet); err != nil {
 		t.Fatal(err)
 	}
-	h.engine = media.NewEngine(h.endpoint.Now, h.endpoint.NewBurst())
+	h.engine = media.NewEngine(h.endpoint.Now, h.endpoint.NewBurst(), media.DefaultAudioWait)
 	h.focus = media.NewFocus(media.FocusConfig{Data: wire.DataCodec{}, Notice: func(n session.Notice) { h.server.Notify(n) }},
 		h.endpoint, h.engine, quiet)
 	h.server = socket.New(socket.Config{Keys: grant.Keys{"devkey": "secret"}, AutoCreate: true}, h.focus, quiet, prometheus.NewRegistry())

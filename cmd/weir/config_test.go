@@ -62,6 +62,7 @@ func TestConfigFaults(t *testing.T) {
 		{good + "proxy: {trusted: [127.0.0.1]}", `w.yaml:3:19: proxy.trusted[0]: "127.0.0.1": netip.ParsePrefix("127.0.0.1"): no '/'`},
 		{good + "rtc: {udp_port: 70000}", "w.yaml:3:17: rtc.udp_port: 70000 is no port: 1 to 65535, or 0"},
 		{good + "rtc: {advertise: [0.0.0.0]}", "w.yaml:3:19: rtc.advertise[0]: no address that a client could reach"},
+		{good + "rtc: {audio_wait: 21ms}", "w.yaml:3:19: rtc.audio_wait: outside 0 to 20ms"},
 		{good + "rtc: {io: uring}", `w.yaml:3:11: rtc.io: "uring" is none of auto, plain`},
 		{good + "rtc: {use_external_ip: true}", "w.yaml:3:24: rtc.use_external_ip: not available yet: write the external address into rtc.advertise"},
 		{good + "rtc: {node_ip: example.org}", `w.yaml:3:16: rtc.node_ip: "example.org" is no address that a client could reach`},

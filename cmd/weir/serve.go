@@ -124,7 +124,7 @@ func (f *focus) openMedia() error {
 		}
 		return err
 	}
-	f.engine = media.NewEngine(f.endpoint.Now, f.endpoint.NewBurst())
+	f.engine = media.NewEngine(f.endpoint.Now, f.endpoint.NewBurst(), c.RTC.AudioWait)
 	f.sessions = media.NewFocus(media.FocusConfig{
 		Data: wire.DataCodec{}, Session: c.session(),
 		// The signalling side is made below, before any session is.

@@ -27,7 +27,7 @@ type Burst struct {
 	ended bool // its last datagram is short: nothing may follow
 	full  bool // the arena was flushed because it was full: grow it
 
-	crew   *crew // helpers with large audiences; nil: there are none
+	crew   *crew // whom large audiences are shared with; nil: nobody
 	task   task
 	shared bool // others read the payloads too: they are not rewritten where they stand
 

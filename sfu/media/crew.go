@@ -9,10 +9,10 @@ import (
 // many cores as are idle: else one core bounds the audience of one publisher, and the last of them waits for all the others.
 
 const (
-	// crewLeast is how many receivers are worth waking a helper up for; two helpers want twice as many. What is served by two
+	// crewLeast is how many receivers are worth waking a worker up for; two workers want twice as many. What is served by two
 	// cores in turn costs a tenth more: fewer receivers are served soon enough without.
 	crewLeast = 200
-	// crewPiece is how many receivers are taken at a time. Whoever is done waits no longer than for one piece of each helper.
+	// crewPiece is how many receivers are taken at a time. Whoever is done waits no longer than for one piece of each worker.
 	crewPiece = 8
 )
 
@@ -22,14 +22,14 @@ type audience interface {
 	serve(now int64, i int, out *Burst, header []byte)
 }
 
-// crew is the helpers of an endpoint. Any reader calls them.
+// crew is the workers of an endpoint. Any reader calls them.
 type crew struct {
-	helpers []*helper
+	workers []*worker
 	running sync.WaitGroup
 }
 
-// helper is a goroutine that serves a part of an audience.
-type helper struct {
+// worker is a goroutine that serves a part of an audience.
+type worker struct {
 	next   atomic.Pointer[task] // what it shall do next; whoever called it may take it back
 	wake   chan struct{}
 	out    *Burst
@@ -42,30 +42,30 @@ type task struct {
 	receivers int
 	now       int64
 	taken     atomic.Int64   // receivers that are served, or being served
-	called    sync.WaitGroup // helpers that have the task
+	called    sync.WaitGroup // workers that have the task
 }
 
-// add starts a helper that sends on w.
-func (c *crew) add(w Writer, sent *sentCounters) {
-	h := &helper{wake: make(chan struct{}, 1), out: newBurst(w, sent)}
-	h.out.shared = true
-	c.helpers = append(c.helpers, h)
-	c.running.Go(h.run)
+// add starts a worker that sends to a socket.
+func (c *crew) add(to Writer, sent *sentCounters) {
+	w := &worker{wake: make(chan struct{}, 1), out: newBurst(to, sent)}
+	w.out.shared = true
+	c.workers = append(c.workers, w)
+	c.running.Go(w.run)
 }
 
-// close ends the helpers. Nobody calls them any more.
+// close ends the workers. Nobody calls them any more.
 func (c *crew) close() {
-	for _, h := range c.helpers {
-		close(h.wake)
+	for _, w := range c.workers {
+		close(w.wake)
 	}
 	c.running.Wait()
 }
 
-func (h *helper) run() {
-	for range h.wake {
-		if t := h.next.Swap(nil); t != nil {
-			t.serve(h.out, h.header[:0])
-			h.out.Flush()
+func (w *worker) run() {
+	for range w.wake {
+		if t := w.next.Swap(nil); t != nil {
+			t.serve(w.out, w.header[:0])
+			w.out.Flush()
 			t.called.Done()
 		}
 	}
@@ -84,45 +84,45 @@ func (t *task) serve(out *Burst, header []byte) {
 	}
 }
 
-// call gives the task to n helpers that have nothing to do next.
+// call gives the task to n workers that have nothing to do next.
 func (c *crew) call(t *task, n int) {
-	for _, h := range c.helpers {
+	for _, w := range c.workers {
 		if n == 0 {
 			return
 		}
 		t.called.Add(1)
-		if !h.next.CompareAndSwap(nil, t) {
+		if !w.next.CompareAndSwap(nil, t) {
 			t.called.Done()
 			continue
 		}
 		n--
 		select {
-		case h.wake <- struct{}{}:
+		case w.wake <- struct{}{}:
 		default: // it is about to look
 		}
 	}
 }
 
-// dismiss waits for the helpers that began, and takes the task back from those that did not.
+// dismiss waits for the workers that began, and takes the task back from those that did not.
 func (c *crew) dismiss(t *task) {
-	for _, h := range c.helpers {
-		if h.next.CompareAndSwap(t, nil) {
+	for _, w := range c.workers {
+		if w.next.CompareAndSwap(t, nil) {
 			t.called.Done()
 		}
 	}
 	t.called.Wait()
 }
 
-// serve sends to an audience, with helpers if it is large. What one receiver gets leaves in order, but what helpers sent
+// serve sends to an audience, together with workers if it is large. What one receiver gets leaves in order, but what workers sent
 // has left when it returns. header is scratch space.
 func (b *Burst) serve(now int64, a audience, receivers int, header []byte) {
-	if b.crew == nil || len(b.crew.helpers) == 0 || receivers < crewLeast {
+	if b.crew == nil || len(b.crew.workers) == 0 || receivers < crewLeast {
 		for i := range receivers {
 			a.serve(now, i, b, header)
 		}
 		return
 	}
-	b.Flush() // what waits here leaves before what helpers send
+	b.Flush() // what waits here leaves before what workers send
 	t := &b.task
 	t.audience, t.receivers, t.now = a, receivers, now
 	t.taken.Store(0)

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/pion/rtp"
-
 	"weir/sfu"
 )
 
@@ -19,9 +17,9 @@ func (r *roll) serve(_ int64, i int, _ *Burst, _ []byte) { r.served[i].Add(1) }
 
 // TestCrewServesEachOnce: whoever helps, and however late, each receiver is served once.
 func TestCrewServesEachOnce(t *testing.T) {
-	for _, helpers := range []int{0, 1, 3} {
+	for _, workers := range []int{0, 1, 3} {
 		var c crew
-		for range helpers {
+		for range workers {
 			c.add(new(discard), new(sentCounters))
 		}
 		var callers sync.WaitGroup // readers that have large audiences at the same time
@@ -34,7 +32,7 @@ func TestCrewServesEachOnce(t *testing.T) {
 					b.serve(1, &r, receivers, nil)
 					for i := range r.served {
 						if n := r.served[i].Load(); n != 1 {
-							t.Errorf("%d helpers, %d receivers: number %d was served %d times", helpers, receivers, i, n)
+							t.Errorf("%d workers, %d receivers: number %d was served %d times", workers, receivers, i, n)
 							return
 						}
 					}
@@ -46,56 +44,72 @@ func TestCrewServesEachOnce(t *testing.T) {
 	}
 }
 
-// TestCrewSendsTheSame: what a receiver gets does not depend on who helps: frames of three layers, a mute, newcomers who are
-// begun with what the history has.
+// withCrew gives a rig workers until the test ends.
+func (r *rig) withCrew(workers int) {
+	c := new(crew)
+	r.t.Cleanup(c.close)
+	for range workers {
+		c.add(r, r.out.sent)
+	}
+	r.out.crew = c
+}
+
+// TestCrewSendsTheSame: what a receiver gets does not depend on who else works.
 func TestCrewSendsTheSame(t *testing.T) {
 	const receivers = 2*crewLeast + 30
-	play := func(helpers int) (got [][]rtp.Packet) {
-		r := newRig(t)
-		var c crew
-		defer c.close()
-		for range helpers {
-			c.add(r, r.out.sent)
-		}
-		r.out.crew = &c
-		alice, a := r.join("PA_a")
-		pub := publishSimulcast(alice, "TR_v")
-		var ends []*end
-		join := func(n int) {
-			for range n {
-				i := len(ends)
-				p, e := r.join(sfu.ParticipantID(fmt.Sprint("PA_", i)))
-				p.Subscribe(pub, sendVideo(uint32(1000+2*i)), sfu.Layer{Spatial: int8(i % 3), Temporal: 1}, false)
-				ends = append(ends, e)
+	scenes := map[string]func(workers int) []*end{
+		// frames of three layers, a mute, newcomers who are begun with what the history has
+		"video": func(workers int) (ends []*end) {
+			r := newRig(t)
+			r.withCrew(workers)
+			alice, a := r.join("PA_a")
+			pub := publishSimulcast(alice, "TR_v")
+			join := func(n int) {
+				for range n {
+					i := len(ends)
+					p, e := r.join(sfu.ParticipantID(fmt.Sprint("PA_", i)))
+					p.Subscribe(pub, sendVideo(uint32(1000+2*i)), sfu.Layer{Spatial: int8(i % 3), Temporal: 1}, false)
+					ends = append(ends, e)
+				}
 			}
-		}
-		join(receivers - 20)
-		layers := []encoder{{rid: "q", ssrc: 10, tid: true}, {rid: "h", ssrc: 20, tid: true}, {rid: "f", ssrc: 30, tid: true}}
-		for frame := range 40 {
-			r.now += 33 * ms
-			switch frame {
-			case 10:
-				join(20)
-			case 20, 24:
-				pub.SetMuted(frame == 20)
+			join(receivers - 20)
+			layers := []encoder{{rid: "q", ssrc: 10, tid: true}, {rid: "h", ssrc: 20, tid: true}, {rid: "f", ssrc: 30, tid: true}}
+			for frame := range 40 {
+				r.now += 33 * ms
+				switch frame {
+				case 10:
+					join(20)
+				case 20, 24:
+					pub.SetMuted(frame == 20)
+				}
+				for i := range layers {
+					a.put(layers[i].frame(frame%15 == 0 || frame == 25, 2+i)...)
+				}
+				r.tick(0)
 			}
-			for i := range layers {
-				a.put(layers[i].frame(frame%15 == 0 || frame == 25, 2+i)...)
+			return ends
+		},
+		"gathered audio": func(workers int) []*end {
+			c := newChoir(t, receivers)
+			c.withCrew(workers)
+			for i := range uint16(10) {
+				for j, e := range c.singers {
+					c.now += 3 * ms
+					e.put(voice(uint32(1+j), i, 30))
+				}
+				c.engine.gather.release(c.now, c.out)
+				c.now += 14 * ms
 			}
-			r.tick(0)
-		}
-		for _, e := range ends {
-			ps := e.take()
-			gapless(t, ps)
-			got = append(got, ps)
-		}
-		return got
+			return c.ears
+		},
 	}
-	alone := play(0)
-	for _, helpers := range []int{1, 3} {
-		for i, ps := range play(helpers) {
-			if len(ps) == 0 || !reflect.DeepEqual(ps, alone[i]) {
-				t.Fatalf("%d helpers: receiver %d got %d packets, other than the %d alone", helpers, i, len(ps), len(alone[i]))
+	for name, play := range scenes {
+		alone := play(0)
+		for _, workers := range []int{1, 3} {
+			for i, e := range play(workers) {
+				if len(e.rtp) == 0 || !reflect.DeepEqual(e.rtp, alone[i].rtp) {
+					t.Fatalf("%s: with %d workers receiver %d got %d packets, other than the %d alone", name, workers, i, len(e.rtp), len(alone[i].rtp))
+				}
 			}
 		}
 	}
@@ -120,15 +134,15 @@ func TestCrewAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkAudience is the time, not the work, that one burst to many takes with helpers.
+// BenchmarkAudience is the time, not the work, that one burst to many takes with workers.
 func BenchmarkAudience(b *testing.B) {
-	for _, helpers := range []int{0, 1} {
-		b.Run(fmt.Sprintf("S=1000/helpers=%d", helpers), func(b *testing.B) {
+	for _, workers := range []int{0, 1} {
+		b.Run(fmt.Sprintf("S=1000/workers=%d", workers), func(b *testing.B) {
 			const burst, receivers = 10, 1000
 			l := newLoad(b, receivers, burst)
 			var c crew
 			defer c.close()
-			for range helpers {
+			for range workers {
 				c.add(new(discard), l.out.sent)
 			}
 			l.out.crew = &c

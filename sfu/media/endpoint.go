@@ -104,7 +104,7 @@ func NewEndpoint(cfg EndpointConfig, sockets []Socket, log *slog.Logger) (*Endpo
 		e.announce[i] = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
 	e.steering = newSteering(sockets)
-	for _, s := range sockets[1:] { // a reader helps itself
+	for _, s := range sockets[1:] { // a reader works too
 		e.crew.add(s, &e.sent)
 	}
 	for i, s := range sockets {

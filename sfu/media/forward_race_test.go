@@ -77,7 +77,7 @@ func TestForwardingFromManyGoroutines(t *testing.T) {
 // TestEngineTicks runs the real ticker: a keyframe request leaves without any packet, and Close ends it.
 func TestEngineTicks(t *testing.T) {
 	sent := make(chan []Message, 16)
-	e := NewEngine(func() int64 { return 5e9 }, newBurst(toChannel(sent), new(sentCounters)))
+	e := NewEngine(func() int64 { return 5e9 }, newBurst(toChannel(sent), new(sentCounters)), DefaultAudioWait)
 	alice := e.NewParticipant("PA_a", false, func(session.Event) {})
 	out, _ := testPair(t, profileGCM128)
 	out.addr.Store(address(1))

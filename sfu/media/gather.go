@@ -13,12 +13,12 @@ import (
 // of its own, two for one receiver share one. Microphones send at a steady pace, so it is known when the next packets are
 // due: one waits only for such as come soon, and no longer than for the last of them.
 const (
-	// gatherSpan is how long a packet may wait.
+	// DefaultAudioWait is how long a packet may wait in a call of gatherMany listeners. Of five microphones that nobody
+	// synchronised, 5 ms join 2.1 packets into a message on average, 10 ms join 3.7: a quarter of what such a call costs.
+	DefaultAudioWait = 10 * time.Millisecond
+	gatherMany       = 50
+	// gatherSpan is how long it may wait in smaller calls.
 	gatherSpan = 5 * time.Millisecond
-	// gatherMost is how long it may wait in a call of gatherMany listeners. Of five microphones that nobody synchronised, 5 ms
-	// join 2.1 packets into a message on average, 10 ms join 3.7: a quarter of what such a call costs.
-	gatherMost = 10 * time.Millisecond
-	gatherMany = 50
 	// gatherMargin is how late a packet may be that others wait for.
 	gatherMargin = time.Millisecond
 	// gatherPace is the longest time between two packets that counts as a pace: silence makes longer ones.
@@ -35,6 +35,7 @@ const (
 //
 // Lock order: a leg, releasing, a subscription.
 type gather struct {
+	most int64         // ns that a packet may wait
 	kick chan struct{} // has a token when due changed and whoever did it cannot release
 	ring func(now int64, out *Burst)
 
@@ -79,9 +80,9 @@ type pick struct {
 	run int
 }
 
-func newGather() *gather {
+func newGather(most time.Duration) *gather {
 	batch := func() *gathered { return &gathered{buf: make([]byte, 0, gatherBytes)} }
-	g := &gather{kick: make(chan struct{}, 1), filling: batch(), spare: batch(), round: 1}
+	g := &gather{most: int64(most), kick: make(chan struct{}, 1), filling: batch(), spare: batch(), round: 1}
 	g.ring = g.alarm
 	return g
 }
@@ -114,7 +115,7 @@ func (g *gather) hold(p *Publication, subs []*Subscription, now int64, out *Burs
 	if g.opened == 0 {
 		g.opened, g.due = now, max(g.due, now)
 	}
-	g.due = min(g.due, now+patience(len(subs))) // others may have more
+	g.due = min(g.due, now+g.patience(len(subs))) // others may have more
 	g.filling.put(p)
 	if c := &p.cadence; c.round == g.round && c.awaited {
 		g.awaited--
@@ -137,11 +138,11 @@ func (g *gather) hold(p *Publication, subs []*Subscription, now int64, out *Burs
 }
 
 // patience is how long a packet to so many listeners may wait, in ns.
-func patience(listeners int) int64 {
+func (g *gather) patience(listeners int) int64 {
 	if listeners >= gatherMany {
-		return int64(gatherMost)
+		return g.most
 	}
-	return int64(gatherSpan)
+	return min(g.most, int64(gatherSpan))
 }
 
 // keepTime notes when the next packet should come.
@@ -159,9 +160,9 @@ func (g *gather) await(p *Publication, subs []*Subscription, now int64) {
 	if len(subs) < gatherLeast {
 		return
 	}
-	last := now + patience(len(subs))
+	last := now + g.patience(len(subs))
 	if g.opened != 0 {
-		last = g.opened + patience(len(subs))
+		last = g.opened + g.patience(len(subs))
 	}
 	for _, q := range *subs[0].leg.voices.Load() {
 		c := &q.cadence

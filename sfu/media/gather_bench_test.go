@@ -22,7 +22,7 @@ func BenchmarkGather(b *testing.B) {
 func benchmarkGather(b *testing.B, listeners int, other []byte) {
 	const singers = 5
 	r := newRig(b)
-	r.engine.gather = newGather()
+	r.engine.gather = newGather(DefaultAudioWait)
 	out := newBurst(new(discard), new(sentCounters))
 	var legs []*Leg
 	var packets [singers][]byte

@@ -20,7 +20,7 @@ type choir struct {
 
 func newChoir(t testing.TB, n int) *choir {
 	c := &choir{rig: newRig(t)}
-	c.engine.gather = newGather()
+	c.engine.gather = newGather(DefaultAudioWait)
 	var pubs [2]*Publication
 	for i := range c.singers {
 		p, e := c.join(sfu.ParticipantID(fmt.Sprint("PA_s", i)))
@@ -75,22 +75,29 @@ func TestGatherWaitsForWhatComes(t *testing.T) {
 	for name, s := range map[string]struct {
 		listeners          int
 		apart, late, waits int64 // of the second singer's packets behind the first's; of its last one; how long the first one waits
+		most               int64 // that one may wait; 0: as ever
 	}{
-		"together":           {8, 0, 0, 0},
-		"soon":               {8, 2 * ms, 0, 2 * ms},
-		"early":              {8, 2 * ms, -ms, ms},
-		"late":               {8, 2 * ms, ms / 2, 2*ms + ms/2},
-		"missing":            {8, 2 * ms, 9 * ms, 3 * ms},
-		"at the end":         {8, 5 * ms, 0, 5 * ms},
-		"missing at the end": {8, 5 * ms, 9 * ms, 5 * ms},
-		"too late to wait":   {49, 6 * ms, 0, 0},
-		"soon for many":      {50, 8 * ms, 0, 8 * ms},
-		"missing to many":    {50, 8 * ms, 9 * ms, 9 * ms},
-		"too late for many":  {50, 11 * ms, 0, 0},
-		"alone in small":     {7, 2 * ms, 0, 0},
+		"together":           {8, 0, 0, 0, 0},
+		"soon":               {8, 2 * ms, 0, 2 * ms, 0},
+		"early":              {8, 2 * ms, -ms, ms, 0},
+		"late":               {8, 2 * ms, ms / 2, 2*ms + ms/2, 0},
+		"missing":            {8, 2 * ms, 9 * ms, 3 * ms, 0},
+		"at the end":         {8, 5 * ms, 0, 5 * ms, 0},
+		"missing at the end": {8, 5 * ms, 9 * ms, 5 * ms, 0},
+		"too late to wait":   {49, 6 * ms, 0, 0, 0},
+		"soon for many":      {50, 8 * ms, 0, 8 * ms, 0},
+		"missing to many":    {50, 8 * ms, 9 * ms, 9 * ms, 0},
+		"too late for many":  {50, 11 * ms, 0, 0, 0},
+		"alone in small":     {7, 2 * ms, 0, 0, 0},
+		"within a shorter":   {50, 3 * ms, 0, 3 * ms, 3 * ms},
+		"beyond a shorter":   {50, 4 * ms, 0, 0, 3 * ms},
+		"shorter for few":    {8, 4 * ms, 0, 0, 3 * ms},
 	} {
 		c := newChoir(t, s.listeners)
 		g := c.engine.gather
+		if s.most != 0 {
+			g.most = s.most
+		}
 		begin := c.now
 		wait := int64(-1)
 		for i := range uint16(6) {

@@ -181,13 +181,15 @@ type Engine struct {
 }
 
 // NewEngine starts the goroutines. now is the clock of HandleRTP and burst what the ticker sends into: Endpoint.Now and
-// Endpoint.NewBurst.
-func NewEngine(now func() int64, burst *Burst) *Engine {
+// Endpoint.NewBurst. An audio packet may wait audioWait for others to the same listeners, in larger calls; 0: none does.
+func NewEngine(now func() int64, burst *Burst, audioWait time.Duration) *Engine {
 	e := newEngine(now)
-	e.gather = newGather()
-	audio := newBurst(burst.w, burst.sent)
 	e.wg.Go(func() { e.tick(burst) })
-	e.wg.Go(func() { e.gather.work(now, audio, e.done) })
+	if audioWait > 0 {
+		e.gather = newGather(audioWait)
+		audio := newBurst(burst.w, burst.sent)
+		e.wg.Go(func() { e.gather.work(now, audio, e.done) })
+	}
 	return e
 }
 
@@ -197,7 +199,7 @@ func newEngine(now func() int64) *Engine {
 	return e
 }
 
-// Close stops both goroutines and waits for them.
+// Close stops its goroutines and waits for them.
 func (e *Engine) Close() {
 	close(e.done)
 	e.wg.Wait()
