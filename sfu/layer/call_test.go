@@ -123,10 +123,11 @@ func (c *call) describe(i int, f scalable.Frame, first, last bool) (*sfu.Packet,
 func (c *call) packet(i int, f scalable.Frame, first, last bool) {
 	p, d := c.describe(i, f, first, last)
 	v := c.sel.Select(c.target, int8(i), p, d)
-	if v.Forward == v.Drop && (v.Forward || c.sel.Current().Valid() && (c.form.svc || int(c.sel.Current().Spatial) == i)) {
+	of := c.sel.Current().Valid() && (c.form.svc || int(c.sel.Current().Spatial) == i)
+	if of == (v.Fate == layer.Ignore) {
 		c.t.Fatalf("verdict %+v for the current stream", v)
 	}
-	if !v.Forward {
+	if v.Fate != layer.Forward {
 		return
 	}
 	if v.Start {

@@ -17,13 +17,31 @@ type Config struct {
 	SVC bool
 }
 
-// Verdict is what becomes of one packet.
+// Fate is what becomes of one packet.
+type Fate uint8
+
+// The fates.
+const (
+	Drop    Fate = iota // of the stream that is being forwarded, but not forwarded: its number has to be closed over
+	Ignore              // of another stream
+	Forward             //
+)
+
+// Verdict is what becomes of one packet, and how it is sent if it is forwarded. (Of five fields the compiler would not keep it
+// in registers.)
 type Verdict struct {
-	Forward bool
-	Start   bool   // forwarding from this stream starts here: its numbers have to be aligned anew
-	Drop    bool   // not forwarded, but of the stream that is being forwarded: its number has to be closed over
-	Marker  bool   // the RTP marker bit to send: the last packet of the picture as the receiver gets it
-	Active  uint32 // the decode targets to announce in the dependency descriptor; 0: as it is
+	Fate   Fate
+	Start  bool   // forwarding from this stream starts here: its numbers have to be aligned anew
+	Marker bool   // the RTP marker bit to send: the last packet of the picture as the receiver gets it
+	Active uint32 // the decode targets to announce in the dependency descriptor; 0: as it is
+}
+
+// forwardIf judges a packet of the stream that is being forwarded.
+func forwardIf(yes bool, marker bool) Verdict {
+	if yes {
+		return Verdict{Fate: Forward, Marker: marker}
+	}
+	return Verdict{}
 }
 
 const (
@@ -80,7 +98,7 @@ func (s *Selector) Reset() {
 // that is on its way is finished.
 func (s *Selector) Select(target sfu.Layer, spatial int8, p *sfu.Packet, d *codec.Description) Verdict {
 	if s.cfg.Codec.Kind() == sfu.Audio && target == s.target && target.Valid() && s.cur.Valid() && p.Seq >= s.since[0] {
-		return Verdict{Forward: true, Marker: p.Marker} // it has one layer, and every packet is a frame
+		return Verdict{Fate: Forward, Marker: p.Marker} // it has one layer, and every packet is a frame
 	}
 	s.target = target
 	if s.cfg.SVC {
@@ -90,18 +108,18 @@ func (s *Selector) Select(target sfu.Layer, spatial int8, p *sfu.Packet, d *code
 		s.cur = sfu.NoLayer
 	}
 	if !s.cur.Valid() && !target.Valid() {
-		return Verdict{}
+		return Verdict{Fate: Ignore}
 	}
 	if !s.cur.Valid() || !s.cfg.SVC && spatial != s.cur.Spatial {
 		if !d.Keyframe || !s.accepts(spatial) {
-			return Verdict{}
+			return Verdict{Fate: Ignore}
 		}
 		before := *s
 		s.lock(spatial, p, d)
 		v := s.judge(p, d)
-		if !v.Forward { // a descriptor that contradicts itself
+		if v.Fate != Forward { // a descriptor that contradicts itself
 			*s = before
-			return Verdict{}
+			return Verdict{Fate: Ignore}
 		}
 		v.Start = true
 		return v
@@ -151,7 +169,6 @@ func (s *Selector) judge(p *sfu.Packet, d *codec.Description) Verdict {
 	if fresh {
 		s.newest, s.timestamp = p.Seq, p.Timestamp
 	}
-	v.Drop = !v.Forward
 	return v
 }
 
@@ -175,7 +192,7 @@ func (s *Selector) judgeTemporal(p *sfu.Packet, d *codec.Description, fresh bool
 		s.turn(p, d, s.limit())
 	}
 	t := d.Layer.Temporal & (temporals - 1)
-	return Verdict{Forward: p.Seq >= s.since[t], Marker: p.Marker}
+	return forwardIf(p.Seq >= s.since[t], p.Marker)
 }
 
 // turn moves the temporal layer at the start of a frame: down at once, up where the codec lets a decoder follow.

@@ -165,7 +165,7 @@ func TestSyncPoints(t *testing.T) {
 				send := func(i int, target int8, d codec.Description) bool {
 					d.StartOfFrame, d.EndOfFrame = true, true
 					p := &sfu.Packet{Seq: first + sfu.ExtSeq(i), Timestamp: uint32(i) * 3000}
-					return s.Select(sfu.Layer{Temporal: target}, 0, p, &d).Forward
+					return s.Select(sfu.Layer{Temporal: target}, 0, p, &d).Fate == layer.Forward
 				}
 				send(0, 0, codec.Description{Keyframe: true})
 				for i, p := range tc.script {
@@ -250,10 +250,10 @@ func TestActiveTargets(t *testing.T) {
 			c.seq[0]++
 			p, d := c.describe(0, f, true, true)
 			v := c.sel.Select(c.target, 0, p, d)
-			if v.Forward != (f.Layer.Spatial == 0) {
+			if (v.Fate == layer.Forward) != (f.Layer.Spatial == 0) {
 				t.Errorf("frame %+v: %+v", f, v)
 			}
-			if v.Forward && n > 0 && v.Active != 0b0011 {
+			if v.Fate == layer.Forward && n > 0 && v.Active != 0b0011 {
 				t.Errorf("frame %+v: mask %b", f, v.Active)
 			}
 		}
@@ -267,22 +267,22 @@ func TestAudio(t *testing.T) {
 		return s.Select(target, 0, &sfu.Packet{Seq: seq, Timestamp: uint32(seq) * 960}, d)
 	}
 	on := sfu.Layer{}
-	if v := send(70000, on); !v.Forward || !v.Start {
+	if v := send(70000, on); v.Fate != layer.Forward || !v.Start {
 		t.Errorf("first %+v", v)
 	}
-	if v := send(70002, on); !v.Forward || v.Start {
+	if v := send(70002, on); v.Fate != layer.Forward || v.Start {
 		t.Errorf("second %+v", v)
 	}
-	if v := send(70001, on); !v.Forward {
+	if v := send(70001, on); v.Fate != layer.Forward {
 		t.Errorf("late %+v", v)
 	}
-	if v := send(70003, sfu.NoLayer); v.Forward {
+	if v := send(70003, sfu.NoLayer); v.Fate == layer.Forward {
 		t.Errorf("paused %+v", v)
 	}
-	if v := send(70004, on); !v.Forward || !v.Start {
+	if v := send(70004, on); v.Fate != layer.Forward || !v.Start {
 		t.Errorf("again %+v", v)
 	}
-	if v := send(70002, on); v.Forward {
+	if v := send(70002, on); v.Fate == layer.Forward {
 		t.Errorf("from before the pause %+v", v)
 	}
 }

@@ -42,10 +42,7 @@ func (s *Selector) judgePicture(p *sfu.Packet, d *codec.Description, fresh bool)
 	if fresh {
 		g.high = max(g.high, sid)
 	}
-	return Verdict{
-		Forward: s.forwardSpatial(p, d, sid, fresh),
-		Marker:  p.Marker || d.EndOfFrame && sid == s.cur.Spatial,
-	}
+	return forwardIf(s.forwardSpatial(p, d, sid, fresh), p.Marker || d.EndOfFrame && sid == s.cur.Spatial)
 }
 
 func (s *Selector) forwardSpatial(p *sfu.Packet, d *codec.Description, sid int8, fresh bool) bool {

@@ -61,9 +61,9 @@ func (s *Selector) judgeTargets(p *sfu.Packet, d *codec.Description, fresh bool)
 		g.decideLate(d)
 	}
 	if !g.forwarded.has(d.Frame) || d.Dependency.Structure == nil || g.cur < 0 {
-		return Verdict{Forward: g.known.has(d.Frame) && g.forwarded.has(d.Frame), Marker: p.Marker}
+		return forwardIf(g.known.has(d.Frame) && g.forwarded.has(d.Frame), p.Marker)
 	}
-	v := Verdict{Forward: true, Marker: p.Marker}
+	v := Verdict{Fate: Forward, Marker: p.Marker}
 	if s.cfg.SVC {
 		v.Marker = v.Marker || d.EndOfFrame && d.Layer.Spatial == g.structure.TargetLayer[g.cur].Spatial
 	}

@@ -95,9 +95,11 @@ func protections(p profile, key, salt []byte) (rtp, rtcp *protection, err error)
 type protection struct {
 	aead  cipher.AEAD  // nil: counter mode
 	cm    *counterMode // nil: GCM
-	salt  [12]byte
 	nonce [12]byte
 	aad   [12]byte
+
+	saltHigh uint64
+	saltLow  uint32
 }
 
 // keyed says whether it has a key; the zero value has none.
@@ -117,9 +119,7 @@ func newProtection(p profile, key, salt, auth []byte) (*protection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SRTP cipher: %w", err)
 	}
-	s := &protection{aead: aead}
-	copy(s.salt[:], salt)
-	return s, nil
+	return &protection{aead: aead, saltHigh: binary.BigEndian.Uint64(salt), saltLow: binary.BigEndian.Uint32(salt[8:])}, nil
 }
 
 const (
@@ -130,21 +130,17 @@ const (
 
 // rtpNonce: two zero bytes, SSRC, rollover count, sequence number; all XOR salt (RFC 7714 section 8.1).
 func (p *protection) rtpNonce(ssrc uint32, index sfu.ExtSeq) {
-	n := p.nonce[:]
-	n[0], n[1] = 0, 0
-	binary.BigEndian.PutUint32(n[2:], ssrc)
-	binary.BigEndian.PutUint32(n[6:], index.Rollover())
-	binary.BigEndian.PutUint16(n[10:], uint16(index.Seq()))
-	subtle.XORBytes(n, n, p.salt[:])
+	p.setNonce(uint64(ssrc)<<16|uint64(index.Rollover()>>16), index.Rollover()<<16|uint32(index.Seq()))
 }
 
 // rtcpNonce: two zero bytes, SSRC, two zero bytes, 31-bit index; all XOR salt (RFC 7714 section 9.1).
 func (p *protection) rtcpNonce(ssrc, index uint32) {
-	n := p.nonce[:]
-	n[0], n[1], n[6], n[7] = 0, 0, 0, 0
-	binary.BigEndian.PutUint32(n[2:], ssrc)
-	binary.BigEndian.PutUint32(n[8:], index)
-	subtle.XORBytes(n, n, p.salt[:])
+	p.setNonce(uint64(ssrc)<<16, index)
+}
+
+func (p *protection) setNonce(high uint64, low uint32) {
+	binary.BigEndian.PutUint64(p.nonce[:], high^p.saltHigh)
+	binary.BigEndian.PutUint32(p.nonce[8:], low^p.saltLow)
 }
 
 // sealRTP appends the encrypted payload and tag to dst, whose bytes from start on are the header. payload is apart from

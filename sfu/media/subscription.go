@@ -224,17 +224,17 @@ func (s *Subscription) one(now int64, a *arrival, goal sfu.Layer, o *Outbound, o
 		return 0
 	}
 	v := s.selector.Select(goal, a.stream.spatial, &a.Packet, &a.desc)
-	if v.Drop {
-		s.fillHole(now, a, o, out, header)
-	}
-	if !v.Forward {
+	if v.Fate != layer.Forward {
+		if v.Fate == layer.Drop {
+			s.fillHole(now, a, o, out, header)
+		}
 		return 0
 	}
 	in := rewrite.In{Packet: &a.Packet, Numbers: a.desc.Numbers, Stream: a.stream.id, Start: v.Start, Marker: v.Marker}
 	if s.pub.kind == sfu.Video {
 		in.Clock = a.stream.timing // audio has no second stream to align with, and may come without the leg's lock
 	}
-	n, ok := m.Map(in)
+	n, ok := m.Map(&in)
 	if !ok {
 		return 0
 	}

@@ -84,7 +84,7 @@ func (w *world) in(p pending, start bool) In {
 
 func (w *world) send(p pending, start bool) bool {
 	in := w.in(p, start)
-	out, ok := w.m.Map(in)
+	out, ok := w.m.Map(&in)
 	if !ok {
 		return false
 	}

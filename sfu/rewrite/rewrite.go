@@ -126,7 +126,7 @@ func (m *Mapper) segment(id uint8) *segment {
 
 // Map numbers a packet. False: it must not be sent (twice the same, too old to have a number, or of a stream that was never
 // started).
-func (m *Mapper) Map(in In) (Out, bool) {
+func (m *Mapper) Map(in *In) (Out, bool) {
 	s := &m.now
 	seq := in.Packet.Seq
 	switch {
@@ -147,7 +147,7 @@ func (m *Mapper) Map(in In) (Out, bool) {
 		m.next++
 		out := m.numbers(s, s.picture, in.Packet.Timestamp, in.Numbers)
 		out.Seq = s.lastOut
-		m.advance(s, in, out)
+		m.advance(s, in, &out)
 		return out, true
 	}
 	m.reserve(s, seq)
@@ -159,16 +159,16 @@ func (m *Mapper) Map(in In) (Out, bool) {
 		out.Marker = true
 	}
 	out.Seq = s.lastOut
-	m.advance(s, in, out)
+	m.advance(s, in, &out)
 	return out, true
 }
 
 // advance keeps the highest numbers, from which the next segment goes on.
-func (m *Mapper) advance(s *segment, in In, out Out) {
+func (m *Mapper) advance(s *segment, in *In, out *Out) {
 	if in.Numbers.Has&codec.HasPictureID != 0 && newer(in.Numbers.PictureID, s.lastPicture, in.Numbers.Has) {
 		s.lastPicture = in.Numbers.PictureID
 	}
-	m.last, m.at = out, in.Packet.Arrival
+	m.last, m.at = *out, in.Packet.Arrival
 }
 
 // newer compares picture ids of 7 or 15 bits, the shorter way round.
@@ -227,7 +227,7 @@ func (m *Mapper) numbers(s *segment, picture uint16, ts uint32, n codec.Numbers)
 }
 
 // begin opens a segment at the start of forwarding from a stream.
-func (m *Mapper) begin(in In) {
+func (m *Mapper) begin(in *In) {
 	p, n := in.Packet, in.Numbers
 	next := segment{stream: in.Stream, clock: in.Clock, firstIn: p.Seq, lastIn: p.Seq - 1}
 	if m.next == 0 {
@@ -269,7 +269,7 @@ func (m *Mapper) put(s segment) {
 
 // align finds the outgoing timestamp of the first packet of a segment: the instant at which it was sampled, told by sender
 // reports or by arrival, on the clock that the receiver has seen so far. It never refuses and never goes back.
-func (m *Mapper) align(old *segment, in In) uint32 {
+func (m *Mapper) align(old *segment, in *In) uint32 {
 	p := in.Packet
 	rate := int64(m.cfg.ClockRate)
 	elapsed := max(p.Arrival-m.at, 0)

@@ -29,7 +29,7 @@ func TestStraight(t *testing.T) {
 		var outs []Out
 		for i := range n {
 			p := sfu.Packet{Seq: 1<<16 + sfu.ExtSeq(i), Timestamp: uint32(960 * i)}
-			out, ok := m.Map(In{Packet: &p, Start: i == 0, Marker: i == 0})
+			out, ok := m.Map(&In{Packet: &p, Start: i == 0, Marker: i == 0})
 			if !ok {
 				t.Fatalf("packet %d of %d is not sent", i, n)
 			}
@@ -99,7 +99,7 @@ func play(t *testing.T, script []step, first int) {
 			}
 			continue
 		}
-		out, ok := m.Map(In{Packet: p, Numbers: n, Stream: s.stream, Start: s.op == "start"})
+		out, ok := m.Map(&In{Packet: p, Numbers: n, Stream: s.stream, Start: s.op == "start"})
 		if ok != (s.out >= 0) {
 			t.Fatalf("%d: %+v: sent %v", i, s, ok)
 		}
@@ -123,7 +123,7 @@ func TestNumbersGoOn(t *testing.T) {
 	m := New(ForCodec(sfu.VP8))
 	in := func(stream uint8, seq sfu.ExtSeq, n codec.Numbers, start bool) codec.Numbers {
 		n.Has = vp8Fields | codec.HasFrame
-		out, ok := m.Map(In{Packet: &sfu.Packet{Seq: seq}, Numbers: n, Stream: stream, Start: start})
+		out, ok := m.Map(&In{Packet: &sfu.Packet{Seq: seq}, Numbers: n, Stream: stream, Start: start})
 		if !ok {
 			t.Fatal("not sent")
 		}
@@ -155,7 +155,7 @@ func TestOwnPackets(t *testing.T) {
 		t.Error("padding before the first packet")
 	}
 	send := func(seq sfu.ExtSeq, start bool) (sfu.ExtSeq, bool) {
-		out, ok := m.Map(In{Packet: &sfu.Packet{Seq: seq}, Start: start})
+		out, ok := m.Map(&In{Packet: &sfu.Packet{Seq: seq}, Start: start})
 		return out.Seq, ok
 	}
 	first, _ := send(70000, true)
@@ -180,7 +180,7 @@ func TestSourceReachesBack(t *testing.T) {
 	m := New(ForCodec(sfu.VP9))
 	var first sfu.ExtSeq
 	for i := range 3000 {
-		out, ok := m.Map(In{Packet: &sfu.Packet{Seq: 1<<16 + 65000 + sfu.ExtSeq(i)}, Start: i == 0})
+		out, ok := m.Map(&In{Packet: &sfu.Packet{Seq: 1<<16 + 65000 + sfu.ExtSeq(i)}, Start: i == 0})
 		if !ok {
 			t.Fatal("not sent")
 		}
@@ -226,7 +226,7 @@ func TestTimestampsAlign(t *testing.T) {
 				}
 				seqs[current]++
 				p := &sfu.Packet{Seq: seqs[current], Timestamp: ts(current, at), Arrival: at*ms + delay[current] + int64(frame%7)*ms}
-				out, ok := m.Map(In{Packet: p, Stream: uint8(current), Clock: clocks[current], Start: start})
+				out, ok := m.Map(&In{Packet: p, Stream: uint8(current), Clock: clocks[current], Start: start})
 				if !ok {
 					t.Fatal("not sent")
 				}
@@ -254,7 +254,7 @@ func TestTimestampsNeverGoBack(t *testing.T) {
 	b.Report(100*ms, 0) // a liar: 100 ms behind
 	send := func(stream uint8, c *Clock, seq sfu.ExtSeq, ts uint32, at int64, start bool) uint32 {
 		c.Observe(ts, at)
-		out, ok := m.Map(In{Packet: &sfu.Packet{Seq: seq, Timestamp: ts, Arrival: at}, Stream: stream, Clock: c, Start: start})
+		out, ok := m.Map(&In{Packet: &sfu.Packet{Seq: seq, Timestamp: ts, Arrival: at}, Stream: stream, Clock: c, Start: start})
 		if !ok {
 			t.Fatal("not sent")
 		}
@@ -276,12 +276,12 @@ func TestMapAllocatesNothing(t *testing.T) {
 	m := New(ForCodec(sfu.VP8))
 	c := NewClock(90000)
 	p := &sfu.Packet{Seq: 70000}
-	m.Map(In{Packet: p, Clock: c, Start: true})
+	m.Map(&In{Packet: p, Clock: c, Start: true})
 	if n := testing.AllocsPerRun(2000, func() {
 		p.Seq += 2
 		p.Timestamp += 3000
 		c.Observe(p.Timestamp, p.Arrival)
-		out, _ := m.Map(In{Packet: p, Clock: c, Start: p.Seq%64 == 0})
+		out, _ := m.Map(&In{Packet: p, Clock: c, Start: p.Seq%64 == 0})
 		m.Drop(0, p.Seq+1, codec.Numbers{})
 		m.Source(out.Seq.Seq())
 	}); n != 0 {
@@ -292,13 +292,13 @@ func TestMapAllocatesNothing(t *testing.T) {
 func BenchmarkMap(b *testing.B) {
 	m := New(ForCodec(sfu.VP8))
 	in := In{Packet: &sfu.Packet{Seq: 70000}, Start: true, Numbers: codec.Numbers{Has: vp8Fields}}
-	m.Map(in)
+	m.Map(&in)
 	in.Start = false
 	b.ReportAllocs()
 	for b.Loop() {
 		in.Packet.Seq++
 		in.Numbers.PictureID++
-		m.Map(in)
+		m.Map(&in)
 	}
 }
 
@@ -307,7 +307,7 @@ func BenchmarkSource(b *testing.B) {
 	p := &sfu.Packet{Seq: 70000}
 	for i := range 2000 {
 		p.Seq++
-		m.Map(In{Packet: p, Start: i == 0})
+		m.Map(&In{Packet: p, Start: i == 0})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -13,7 +13,7 @@ type Source struct {
 }
 
 // late numbers a packet from before the highest: with the number kept for it and the offsets of then.
-func (m *Mapper) late(in In) (Out, bool) {
+func (m *Mapper) late(in *In) (Out, bool) {
 	e, seq := m.trace(in.Stream, in.Packet.Seq)
 	if e == nil || e.flags != 0 {
 		return Out{}, false
