@@ -15,7 +15,7 @@ const (
 	// tidyQuiet is how many bytes may be made in a period: more, and people are still joining.
 	tidyQuiet = 512 << 10
 	// tidyLeast is what has to be gained, in bytes, and tidyShare what part of what lives: collecting costs by what lives.
-	tidyLeast = 2 << 20
+	tidyLeast = 1 << 20
 	tidyShare = 8
 )
 

@@ -31,6 +31,7 @@ type crew struct {
 // worker is a goroutine that serves a part of an audience.
 type worker struct {
 	next   atomic.Pointer[task] // what it shall do next; whoever called it may take it back
+	busy   atomic.Bool
 	wake   chan struct{}
 	out    *Burst
 	header [512]byte
@@ -63,11 +64,13 @@ func (c *crew) close() {
 
 func (w *worker) run() {
 	for range w.wake {
+		w.busy.Store(true)
 		if t := w.next.Swap(nil); t != nil {
 			t.serve(w.out, w.header[:0])
 			w.out.Flush()
 			t.called.Done()
 		}
+		w.busy.Store(false)
 	}
 }
 
@@ -84,11 +87,14 @@ func (t *task) serve(out *Burst, header []byte) {
 	}
 }
 
-// call gives the task to n workers that have nothing to do next.
+// call gives the task to n workers that have nothing to do.
 func (c *crew) call(t *task, n int) {
 	for _, w := range c.workers {
 		if n == 0 {
 			return
+		}
+		if w.busy.Load() {
+			continue
 		}
 		t.called.Add(1)
 		if !w.next.CompareAndSwap(nil, t) {

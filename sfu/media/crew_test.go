@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"weir/sfu"
 )
@@ -42,6 +43,48 @@ func TestCrewServesEachOnce(t *testing.T) {
 		callers.Wait()
 		c.close()
 	}
+}
+
+// meeting is an audience that nobody leaves before all are there who can be.
+type meeting struct {
+	mu   sync.Mutex
+	come map[*Burst]bool
+	want int
+	all  chan struct{}
+}
+
+func (m *meeting) serve(_ int64, _ int, out *Burst, _ []byte) {
+	m.mu.Lock()
+	if !m.come[out] {
+		m.come[out] = true
+		if len(m.come) == m.want {
+			close(m.all)
+		}
+	}
+	m.mu.Unlock()
+	<-m.all
+}
+
+// TestCrewCallsTheIdle: callers at the same time get workers of their own while there are idle ones.
+func TestCrewCallsTheIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails if all wait
+		var c crew
+		const callers, each = 4, 2
+		for range callers * each {
+			c.add(new(discard), new(sentCounters))
+		}
+		m := &meeting{come: map[*Burst]bool{}, want: callers * (1 + each), all: make(chan struct{})}
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				b := newBurst(new(discard), new(sentCounters))
+				b.crew = &c
+				b.serve(1, m, each*crewLeast, nil)
+			})
+		}
+		wg.Wait()
+		c.close()
+	})
 }
 
 // withCrew gives a rig workers until the test ends.

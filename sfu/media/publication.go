@@ -222,7 +222,10 @@ func (p *Publication) accept(a *arrival, now int64) {
 	}
 	if a.desc.Keyframe {
 		got := uint32(1) << l.Spatial
-		if p.seen>>l.Spatial == 1 {
+		switch {
+		case a.stream.svc:
+			got = ^uint32(0) // all layers begin anew
+		case p.seen>>l.Spatial == 1:
 			got = -got // the highest layer there is serves those who want a higher one
 		}
 		p.wanted.And(^got)
@@ -266,10 +269,14 @@ func (p *Publication) appendRequests(dst []byte, now int64) []byte {
 		if l == 0 {
 			spacing = keyframeSpacingLow
 		}
-		if p.asked[l] != 0 && now-p.asked[l] < spacing {
+		at := &p.asked[l]
+		if p.streams[0].svc { // one encoder for all
+			at = &p.asked[0]
+		}
+		if *at != 0 && now-*at < spacing {
 			continue
 		}
-		p.asked[l] = now
+		*at = now
 		p.wanted.And(^uint32(1 << l))
 		asked := false
 		for _, st := range p.streams {

@@ -13,12 +13,13 @@ import (
 type sentHeaders []sentHeader
 
 type sentHeader struct {
-	seq sfu.ExtSeq
-	n   uint8
-	b   [maxKeptHeader]byte
+	seq     sfu.ExtSeq
+	arrival int64 // of the packet that was sent: another with its number has another
+	n       uint8
+	b       [maxKeptHeader]byte
 }
 
-const maxKeptHeader = 55
+const maxKeptHeader = 47
 
 func newSentHeaders(k sfu.Kind) sentHeaders {
 	n := 512
@@ -28,16 +29,17 @@ func newSentHeaders(k sfu.Kind) sentHeaders {
 	return make(sentHeaders, n)
 }
 
-func (h sentHeaders) keep(seq sfu.ExtSeq, header []byte) {
+func (h sentHeaders) keep(seq sfu.ExtSeq, arrival int64, header []byte) {
 	x := &h[int(seq)%len(h)]
 	x.seq = 0
 	if len(header) <= maxKeptHeader {
-		x.seq, x.n = seq, uint8(copy(x.b[:], header))
+		x.seq, x.arrival, x.n = seq, arrival, uint8(copy(x.b[:], header))
 	}
 }
 
-func (h sentHeaders) find(seq sfu.ExtSeq) []byte {
-	if x := &h[int(seq)%len(h)]; x.seq == seq {
+// find gives the header that a packet was sent with; nil: it was not, or that is too long ago.
+func (h sentHeaders) find(seq sfu.ExtSeq, arrival int64) []byte {
+	if x := &h[int(seq)%len(h)]; x.seq == seq && x.arrival == arrival {
 		return x.b[:x.n]
 	}
 	return nil
@@ -88,7 +90,7 @@ func (s *Subscription) repair(now int64, seq sfu.Seq, out *Burst, scratch, heade
 		if sp.headers == nil {
 			return
 		}
-		if kept := sp.headers.find(n.Seq); kept != nil {
+		if kept := sp.headers.find(n.Seq, p.Arrival); kept != nil {
 			out.SendRTP(o, kept, nil, p.Payload(), n.Seq)
 			s.leg.octetsOut.Add(uint64(len(kept) + len(p.Payload())))
 		}

@@ -99,19 +99,20 @@ func (l *Leg) declare(s *section) {
 	}
 }
 
+// streamHold is how long a stream stands before a packet of another SSRC may take its layer.
+const streamHold = 100e6 // ns
+
 // open makes a stream of an SSRC seen for the first time; an older stream of the same layer is replaced.
 func (l *Leg) open(s *section, ssrc uint32, spatial int8) origin {
 	if len(l.origins) >= maxSSRCs {
 		return origin{}
 	}
-	for _, st := range s.pub.streams {
-		if st.spatial == spatial && st.rank == s.rank {
-			l.dropOrigin(st.ssrc)
-			l.dropOrigin(st.rtx)
-			break
-		}
+	if st := s.layer(spatial); st != nil {
+		l.dropOrigin(st.ssrc)
+		l.dropOrigin(st.rtx)
 	}
 	st := newStream(ssrc, s, spatial, l.engine.streamID(s.pub))
+	st.opened = l.lastIn
 	s.pub.setStreams(append(slices.Clone(s.pub.streams), st))
 	rt := origin{section: s, stream: st}
 	l.origins[ssrc] = rt
@@ -188,8 +189,8 @@ func (l *Leg) origin(p *sfu.Packet, e *elements) (origin, bool) {
 	if rid := e[extRepairedRID]; rid != nil {
 		return l.originOfRepair(s, p.SSRC, string(rid))
 	}
-	if s.repairs[p.PayloadType] != 0 && s.formats[p.PayloadType] == 0 {
-		return origin{}, false // retransmissions of a stream that nobody named
+	if s.formats[p.PayloadType] == 0 {
+		return origin{}, false // of no format that was agreed, or retransmissions of a stream that nobody named
 	}
 	spatial := int8(0)
 	if rid := e[extRID]; rid != nil {
@@ -200,6 +201,9 @@ func (l *Leg) origin(p *sfu.Packet, e *elements) (origin, bool) {
 		spatial = s.pub.spatialOf(string(rid), place)
 	} else if len(s.receive.RIDs) > 1 {
 		return origin{}, false // a layer must say which it is
+	}
+	if st := s.layer(spatial); st != nil && l.lastIn-st.opened < streamHold {
+		return origin{}, false // streams that take turns would cost a history for each packet
 	}
 	rt := l.open(s, p.SSRC, spatial)
 	return rt, rt.stream != nil
@@ -214,17 +218,26 @@ func (l *Leg) originOfRepair(s *section, ssrc uint32, rid string) (origin, bool)
 }
 
 func (l *Leg) repairOf(s *section, ssrc uint32, spatial int8) (origin, bool) {
+	st := s.layer(spatial)
+	if st == nil {
+		return origin{}, false // retransmissions or padding before the first packet: nothing to repair
+	}
+	if st.rtx != 0 && st.rtx != ssrc {
+		delete(l.origins, st.rtx)
+	}
+	l.pair(s, st, ssrc)
+	rt, ok := l.origins[ssrc]
+	return rt, ok
+}
+
+// layer finds the stream of a layer that the section brings.
+func (s *section) layer(spatial int8) *stream {
 	for _, st := range s.pub.streams {
 		if st.spatial == spatial && st.rank == s.rank {
-			if st.rtx != 0 && st.rtx != ssrc {
-				delete(l.origins, st.rtx)
-			}
-			l.pair(s, st, ssrc)
-			rt, ok := l.origins[ssrc]
-			return rt, ok
+			return st
 		}
 	}
-	return origin{}, false // retransmissions or padding before the first packet: nothing to repair
+	return nil
 }
 
 func (l *Leg) sectionOf(p *sfu.Packet, e *elements) *section {

@@ -94,6 +94,7 @@ func (l *Leg) begin(now int64, out *Burst) {
 				s.askKeyframe()
 			}
 		}
+		out.Flush() // before a reader forwards what comes next
 	}
 }
 

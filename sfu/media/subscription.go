@@ -131,11 +131,18 @@ func (s *Subscription) apply(send negotiate.Send) {
 	s.in, s.unfit = nil, nil
 }
 
-// close stops everything: once it returns, nothing is sent any more.
+// close stops everything: once it returns, nothing is sent any more. What it sent is not repaired, but its numbers stay used.
 func (s *Subscription) close() {
 	s.mu.Lock()
 	s.closed = true
+	s.space.rest()
 	s.mu.Unlock()
+}
+
+// rest gives back the memory for repairs.
+func (sp *space) rest() {
+	sp.mapper.Rest()
+	sp.headers, sp.replies, sp.squeezed = nil, loss.Replies{}, squeeze{}
 }
 
 // forward sends what the subscriber shall get of a batch. header is scratch space. For video the
@@ -204,8 +211,10 @@ func (s *Subscription) fits(a *arrival, now int64) bool {
 		s.cfg = cfg
 		s.selector = *layer.New(cfg)
 	}
-	if !s.space.mapper.Ready() {
-		s.space.mapper = *rewrite.New(rewrite.ForCodec(a.format.Codec))
+	if m := &s.space.mapper; m.Ready() {
+		m.Adopt(rewrite.ForCodec(a.format.Codec))
+	} else {
+		*m = *rewrite.New(rewrite.ForCodec(a.format.Codec))
 	}
 	s.repeats = (out.RTX == 0 || s.send.RTX == 0) && out.Feedback.Has(negotiate.NACK)
 	if s.repeats && s.space.headers == nil {
@@ -240,7 +249,7 @@ func (s *Subscription) one(now int64, a *arrival, goal sfu.Layer, o *Outbound, o
 	}
 	h := s.head(now, a, n, v.Active, header)
 	if s.repeats {
-		s.space.headers.keep(n.Seq, h)
+		s.space.headers.keep(n.Seq, a.Arrival, h)
 	}
 	payload := a.Payload()
 	if !s.seal(o, out, h, payload, n) {

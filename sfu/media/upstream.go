@@ -94,7 +94,7 @@ func (l *Leg) deliver(now int64, st *stream, e *elements, repair bool) {
 		st.reader, st.timing = codec.Reader{}, rewrite.NewClock(a.format.Codec.ClockRate())
 	}
 	st.format, st.recent = a.format, now
-	if !st.keep(&a.Packet) || st.missing != nil && !st.missing.Received(a.Seq, now) {
+	if st.missing != nil && !st.missing.Received(a.Seq, now) || !st.keep(&a.Packet) {
 		l.engine.drop(dropDuplicate)
 		return
 	}

@@ -31,7 +31,7 @@ func FuzzMapper(f *testing.F) {
 // perform gives a script to a new mapper.
 func perform(t *testing.T, first uint16, script []byte, straight bool) *world {
 	cfg := ForCodec(sfu.VP8)
-	cfg.Straight = straight
+	cfg.Straight, cfg.First = straight, 1<<16+sfu.ExtSeq(first)
 	w := &world{t: t, m: New(cfg), owner: map[sfu.ExtSeq]Source{}, free: map[sfu.ExtSeq]bool{}, ins: map[sfu.ExtSeq]In{}, outs: map[sfu.ExtSeq]Out{}}
 	w.next = [2]sfu.ExtSeq{1<<16 + sfu.ExtSeq(first), 1<<16 + 40000}
 	w.picture = [2]uint16{first & 0x7fff, 5}

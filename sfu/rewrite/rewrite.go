@@ -29,6 +29,9 @@ type Config struct {
 	// ClosePictures renumbers the pictures behind one that was not forwarded. VP8 receivers take a missing picture id for a
 	// lost frame. Elsewhere references are distances between the numbers, which therefore keep their gaps.
 	ClosePictures bool
+	// First is the extended number of the first packet. 0: its own, in the lower half of the numbers: a receiver that misses all
+	// before a rollover would count wrongly for ever (RFC 3711 section 3.3.1).
+	First sfu.ExtSeq
 	// Straight leaves the traces of packets that follow each other unwritten until somebody asks: for streams that are hardly
 	// ever repaired, the trace is memory that every packet would have to fetch.
 	Straight bool
@@ -116,6 +119,18 @@ func New(cfg Config) *Mapper {
 // Ready says whether New made it.
 func (m *Mapper) Ready() bool { return m.cfg.Depth != 0 }
 
+// Adopt takes over how the numbers of another codec go: the packets to come are in it.
+func (m *Mapper) Adopt(cfg Config) {
+	m.cfg.ClockRate, m.cfg.ClosePictures = cfg.ClockRate, cfg.ClosePictures
+}
+
+// Rest gives back the memory of what was sent, and no more of it can be traced. What is sent next goes on from there.
+func (m *Mapper) Rest() {
+	m.ring, m.past = nil, nil
+	m.now.firstOut = 0
+	m.traced = m.next
+}
+
 // segment finds one that is remembered, by its count.
 func (m *Mapper) segment(id uint8) *segment {
 	if id == m.cur || m.past == nil {
@@ -135,7 +150,7 @@ func (m *Mapper) Map(in *In) (Out, bool) {
 			return Out{}, false
 		}
 		m.begin(in)
-	case m.next == 0:
+	case m.ring == nil:
 		return Out{}, false
 	case s.stream != in.Stream || seq <= s.lastIn:
 		return m.late(in)
@@ -230,9 +245,13 @@ func (m *Mapper) numbers(s *segment, picture uint16, ts uint32, n codec.Numbers)
 func (m *Mapper) begin(in *In) {
 	p, n := in.Packet, in.Numbers
 	next := segment{stream: in.Stream, clock: in.Clock, firstIn: p.Seq, lastIn: p.Seq - 1}
-	if m.next == 0 {
+	if m.ring == nil {
 		m.ring = make([]entry, m.cfg.Depth)
-		m.next = 1<<16 + sfu.ExtSeq(p.Seq.Seq())
+	}
+	if m.next == 0 {
+		if m.next = m.cfg.First; m.next == 0 {
+			m.next = 1<<16 + sfu.ExtSeq(p.Seq.Seq()&0x7fff)
+		}
 		m.traced = m.next
 	} else {
 		next.timestamp = m.align(&m.now, in) - p.Timestamp
@@ -300,7 +319,7 @@ func (m *Mapper) align(old *segment, in *In) uint32 {
 // subscription is paused there is nothing to drop.
 func (m *Mapper) Drop(stream uint8, seq sfu.ExtSeq, n codec.Numbers) (hole sfu.ExtSeq, ok bool) {
 	s := &m.now
-	if m.next == 0 || s.stream != stream {
+	if m.ring == nil || s.stream != stream {
 		return 0, false
 	}
 	if seq <= s.lastIn {
@@ -328,7 +347,7 @@ func (m *Mapper) Drop(stream uint8, seq sfu.ExtSeq, n codec.Numbers) (hole sfu.E
 // Insert numbers a packet of the focus's own, a blank frame or padding, behind the last one; frame tells that it is a new
 // frame, a keyframe of the base layer. False before the first packet. now is ns, monotonic.
 func (m *Mapper) Insert(now int64, frame bool) (Out, bool) {
-	if m.next == 0 {
+	if m.ring == nil {
 		return Out{}, false
 	}
 	s := &m.now

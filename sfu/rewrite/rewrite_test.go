@@ -78,8 +78,8 @@ func TestScripts(t *testing.T) {
 
 func play(t *testing.T, script []step, first int) {
 	t.Helper()
-	m := New(Config{ClockRate: 90000, Depth: 1024, ClosePictures: true})
 	base := 1<<16 + sfu.ExtSeq(first)
+	m := New(Config{ClockRate: 90000, Depth: 1024, ClosePictures: true, First: base})
 	for i, s := range script {
 		seq := sfu.ExtSeq(int(base) + s.seq)
 		n := codec.Numbers{PictureID: uint16(first+s.picture) & 0x7fff, Has: vp8Fields}

@@ -29,7 +29,7 @@ func (m *Mapper) late(in *In) (Out, bool) {
 
 // trace finds the entry of an incoming packet, newest segment first.
 func (m *Mapper) trace(stream uint8, seq sfu.ExtSeq) (*entry, sfu.ExtSeq) {
-	if m.next == 0 {
+	if m.ring == nil {
 		return nil, 0
 	}
 	m.trail()
@@ -76,7 +76,7 @@ func (m *Mapper) search(s *segment, id uint8, seq sfu.ExtSeq) (*entry, sfu.ExtSe
 
 // lookup finds the entry of an outgoing number as it stands in a NACK.
 func (m *Mapper) lookup(n sfu.Seq) (*entry, sfu.ExtSeq) {
-	if m.next == 0 {
+	if m.ring == nil {
 		return nil, 0
 	}
 	m.trail()
