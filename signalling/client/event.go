@@ -1,6 +1,10 @@
 package client
 
-import "weir/sfu/session"
+import (
+	"time"
+
+	"weir/sfu/session"
+)
 
 // Event is anything that happens to a connection.
 type Event interface{ event() }
@@ -43,6 +47,9 @@ type (
 		Data []byte
 		Text bool
 	}
+
+	// Pause writes nothing more for a while.
+	Pause struct{ For time.Duration }
 
 	// Ping sends a WebSocket ping (RFC 6455 section 5.5.2).
 	Ping struct{}
@@ -103,6 +110,7 @@ func (Tick) event()    {}
 
 func (Post) effect()      {}
 func (Write) effect()     {}
+func (Pause) effect()     {}
 func (Ping) effect()      {}
 func (Malformed) effect() {}
 func (Unsaid) effect()    {}

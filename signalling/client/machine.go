@@ -34,13 +34,14 @@ const (
 
 // Machine is one connection. It belongs to the connection's loop.
 type Machine struct {
-	cfg     Config
-	with    Opening
-	stage   stage
-	resumes bool          // it took up the place of an earlier connection
-	enc     wire.Encoding // of the last frame that came; binary first
-	held    []session.Message
-	pings   []wire.Ping // that came before the first response
+	cfg      Config
+	with     Opening
+	stage    stage
+	resumes  bool          // it took up the place of an earlier connection
+	breathes bool          // see breath
+	enc      wire.Encoding // of the last frame that came; binary first
+	held     []session.Message
+	pings    []wire.Ping // that came before the first response
 
 	heard     time.Time // last sign of life
 	began     time.Time
@@ -50,11 +51,20 @@ type Machine struct {
 	budget    budget
 }
 
+// breath is what the Go SDK needs after the first response, up to 2.18.1 at least: it reads on before it has set the offer that
+// it joined with, and an answer that comes sooner is lost on it.
+const breath = 50 * time.Millisecond
+
+func needsBreath(begin session.Event) bool {
+	join, ok := begin.(session.Join)
+	return ok && join.Software.SDK == "go" && join.Offer != nil
+}
+
 // New makes the machine of a connection that was upgraded at now.
 func New(cfg Config, with Opening, now time.Time) *Machine {
 	cfg = cfg.withDefaults()
 	return &Machine{
-		cfg: cfg, with: with, enc: wire.Binary,
+		cfg: cfg, with: with, enc: wire.Binary, breathes: needsBreath(with.Begin),
 		heard: now, began: now, nextPing: now.Add(cfg.PingPeriod),
 		budget: newBudget(cfg.Rate, cfg.Burst, now),
 	}

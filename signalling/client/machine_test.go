@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/sfu"
 	"weir/sfu/session"
 	"weir/signalling/grant"
 	"weir/signalling/wire"
@@ -64,6 +65,8 @@ func say(t testing.TB, eff Effect) string {
 			return word + "token"
 		}
 		return word + short(r.Session)
+	case Pause:
+		return "pause"
 	case Ping:
 		return "ping"
 	case Malformed:
@@ -234,6 +237,32 @@ func TestScripts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The Go SDK has to set its offer before it can read our answer.
+func TestBreath(t *testing.T) {
+	offer := &session.Description{SDP: "v=0"}
+	for name, c := range map[string]struct {
+		join session.Join
+		want bool
+	}{
+		"go, with an offer":    {session.Join{Software: sfu.Software{SDK: "go"}, Offer: offer}, true},
+		"go, without":          {session.Join{Software: sfu.Software{SDK: "go"}}, false},
+		"another, with offers": {session.Join{Software: sfu.Software{SDK: "js"}, Offer: offer}, false},
+	} {
+		o := opening(false)
+		o.Begin = c.join
+		m := New(Config{}, o, start)
+		m.Handle(start, Begin{}, nil)
+		m.Handle(start, Told{session.Answered{}}, nil)
+		var got []string
+		for _, eff := range m.Handle(start, Told{session.Welcome{}}, nil) {
+			got = append(got, say(t, eff))
+		}
+		if i := slices.Index(got, "pause"); (i >= 0) != c.want || c.want && i != slices.Index(got, "write Answered")-1 {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -66,6 +66,9 @@ func (m *Machine) start(now time.Time, first session.Message, out []Effect) []Ef
 	m.stage = open
 	out = m.write(first, out)
 	out = m.refresh(now, out)
+	if m.breathes {
+		out = append(out, Pause{breath})
+	}
 	for _, msg := range m.held {
 		out = m.write(msg, out)
 	}

@@ -196,6 +196,8 @@ func (c *connection) do(eff client.Effect) {
 		}
 	case client.Write:
 		c.write(eff)
+	case client.Pause:
+		time.Sleep(eff.For)
 	case client.Ping:
 		_ = c.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout)) // a broken socket shows in the reader
 	case client.Malformed:
