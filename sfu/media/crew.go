@@ -30,12 +30,14 @@ type crew struct {
 
 // worker is a goroutine that serves a part of an audience.
 type worker struct {
-	next   atomic.Pointer[task] // what it shall do next; whoever called it may take it back
-	busy   atomic.Bool
+	task   atomic.Pointer[task] // nil: it has nothing to do; begun: it serves; else what it shall do, which may be taken back
 	wake   chan struct{}
 	out    *Burst
 	header [512]byte
 }
+
+// begun stands for a task that cannot be taken back any more.
+var begun task
 
 // task is one audience being served. Its caller owns it.
 type task struct {
@@ -64,13 +66,14 @@ func (c *crew) close() {
 
 func (w *worker) run() {
 	for range w.wake {
-		w.busy.Store(true)
-		if t := w.next.Swap(nil); t != nil {
-			t.serve(w.out, w.header[:0])
-			w.out.Flush()
-			t.called.Done()
+		t := w.task.Load()
+		if t == nil || !w.task.CompareAndSwap(t, &begun) {
+			continue
 		}
-		w.busy.Store(false)
+		t.serve(w.out, w.header[:0])
+		w.out.Flush()
+		w.task.Store(nil)
+		t.called.Done()
 	}
 }
 
@@ -93,11 +96,8 @@ func (c *crew) call(t *task, n int) {
 		if n == 0 {
 			return
 		}
-		if w.busy.Load() {
-			continue
-		}
 		t.called.Add(1)
-		if !w.next.CompareAndSwap(nil, t) {
+		if !w.task.CompareAndSwap(nil, t) {
 			t.called.Done()
 			continue
 		}
@@ -112,15 +112,15 @@ func (c *crew) call(t *task, n int) {
 // dismiss waits for the workers that began, and takes the task back from those that did not.
 func (c *crew) dismiss(t *task) {
 	for _, w := range c.workers {
-		if w.next.CompareAndSwap(t, nil) {
+		if w.task.CompareAndSwap(t, nil) {
 			t.called.Done()
 		}
 	}
 	t.called.Wait()
 }
 
-// serve sends to an audience, together with workers if it is large. What one receiver gets leaves in order, but what workers sent
-// has left when it returns. header is scratch space.
+// serve sends to an audience, together with workers if it is large; what they sent has left when it returns. What one
+// receiver gets leaves in order. header is scratch space.
 func (b *Burst) serve(now int64, a audience, receivers int, header []byte) {
 	if b.crew == nil || len(b.crew.workers) == 0 || receivers < crewLeast {
 		for i := range receivers {
