@@ -41,7 +41,7 @@ type gather struct {
 
 	releasing sync.Mutex // held until what was released is written: batches leave in order. Under it:
 	legs      []*Leg
-	letting   []run // being released
+	leaving   []run // being released
 	header    [512]byte
 
 	mu      sync.Mutex // under it: the rest, and the cadence of publications; batches until one is taken out to be released
@@ -275,9 +275,9 @@ func (g *gather) release(now int64, out *Burst) {
 			l.picks = append(l.picks, pick{s, i})
 		}
 	}
-	g.letting = b.runs
+	g.leaving = b.runs
 	out.serve(now, g, len(g.legs), g.header[:0])
-	g.letting = nil
+	g.leaving = nil
 	out.Flush()
 	clear(g.legs)
 	g.legs = g.legs[:0]
@@ -291,7 +291,7 @@ func (g *gather) release(now int64, out *Burst) {
 func (g *gather) serve(now int64, i int, out *Burst, header []byte) {
 	l := g.legs[i]
 	for _, x := range l.picks {
-		x.sub.forward(now, g.letting[x.run].batch, out, header)
+		x.sub.forward(now, g.leaving[x.run].batch, out, header)
 	}
 	clear(l.picks)
 	l.picks = l.picks[:0]

@@ -19,6 +19,7 @@ type sentHeader struct {
 	b       [maxKeptHeader]byte
 }
 
+// maxKeptHeader makes an entry 64 bytes; headers that the focus writes are about 30.
 const maxKeptHeader = 47
 
 func newSentHeaders(k sfu.Kind) sentHeaders {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 
 	"weir/sfu"
 )
@@ -86,25 +87,57 @@ func TestUpstreamRepair(t *testing.T) {
 	}
 }
 
-func TestRepeatWithoutRTXIsBitIdentical(t *testing.T) {
-	r := newRig(t)
-	alice, a := r.join("PA_a")
-	bob, b := r.join("PA_b")
+// listener was sent packets of a voice, without a retransmission stream.
+type listener struct {
+	*rig
+	a, b *end
+	sent []rtp.Packet
+}
+
+func newListener(t *testing.T, first uint16, packets int) *listener {
+	l := &listener{rig: newRig(t)}
+	alice, a := l.join("PA_a")
+	bob, b := l.join("PA_b")
+	l.a, l.b = a, b
 	bob.Subscribe(publishAudio(alice, "TR_a", 1), sendAudio(77), sfu.TopLayer, false)
-	for i := range uint16(10) {
-		r.now += 20 * ms
-		a.put(voice(1, 65530+i, 40))
+	for i := range packets {
+		l.now += 20 * ms
+		a.put(voice(1, first+uint16(i), 40))
 	}
-	sent := b.take()
-	r.now += 50 * ms
-	b.report(&rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: 77, Nacks: []rtcp.NackPair{{PacketID: sent[4].SequenceNumber}}})
-	again := b.take() // the audit fails the test if one byte differs under the nonce
+	l.sent = b.take()
+	return l
+}
+
+// again asks for a packet that was sent, and gives what comes. The audit fails the test if one byte differs under its nonce.
+func (l *listener) again(i int) []rtp.Packet {
+	l.b.report(&rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: 77, Nacks: []rtcp.NackPair{{PacketID: l.sent[i].SequenceNumber}}})
+	return l.b.take()
+}
+
+func TestRepeatWithoutRTXIsBitIdentical(t *testing.T) {
+	l := newListener(t, 65530, 10)
+	l.now += 50 * ms
+	again := l.again(4)
 	if len(again) != 1 {
 		t.Fatalf("%d packets", len(again))
 	}
-	x, _ := sent[4].Marshal()
+	x, _ := l.sent[4].Marshal()
 	y, _ := again[0].Marshal()
 	if !bytes.Equal(x, y) {
 		t.Errorf("sent %x, again %x", x, y)
+	}
+}
+
+// TestRepairIsWhatWasSent: who sends something else under an old number does not have it sealed under a nonce that was used.
+func TestRepairIsWhatWasSent(t *testing.T) {
+	l := newListener(t, 1000, 40)
+	forged := voice(1, 1002, 40)
+	forged.Payload = []byte("something else under the same number")
+	l.a.put(forged)
+	for _, p := range l.again(2) {
+		t.Errorf("packet %d is sent again as %q", p.SequenceNumber, p.Payload)
+	}
+	if got := l.again(35); len(got) != 1 || !bytes.Equal(got[0].Payload, l.sent[35].Payload) {
+		t.Errorf("a packet is sent again as %v", got)
 	}
 }

@@ -1,9 +1,12 @@
 package media
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 
 	"weir/sfu"
 	"weir/sfu/negotiate"
@@ -73,6 +76,77 @@ func TestClosedPublicationForgetsItsMedia(t *testing.T) {
 	}
 	if n := len(c.take()); n != 6 {
 		t.Errorf("%d packets of the new publication", n)
+	}
+}
+
+// TestClosedSubscriptionKeepsLittle: its numbers stay used, its memory for repairs does not.
+func TestClosedSubscriptionKeepsLittle(t *testing.T) {
+	r := newRig(t)
+	alice, a := r.join("PA_a")
+	bob, b := r.join("PA_b")
+	b.send.audit = nil
+	const rounds, most = 100, 2 << 10
+	var before, after runtime.MemStats
+	for i := range 2 * rounds {
+		if i == rounds {
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+		}
+		id := sfu.PublicationID(fmt.Sprint("TR_", i))
+		bob.Subscribe(publishSimulcast(alice, id), sendVideo(uint32(1000+2*i)), sfu.TopLayer, false)
+		e := encoder{rid: "q", ssrc: uint32(100000 + i)}
+		r.now += 33 * ms
+		a.put(e.frame(true, 2)...)
+		got := b.take()
+		if len(got) == 0 {
+			t.Fatal("nothing came")
+		}
+		b.report(&rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: uint32(1000 + 2*i), Nacks: []rtcp.NackPair{{PacketID: got[0].SequenceNumber}}})
+		bob.CloseSubscription(id)
+		alice.ClosePublication(id)
+		r.tick(0)
+		a.rtcp, b.rtcp, b.rtp = nil, nil, nil
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if each := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / rounds; each > most {
+		t.Errorf("%d bytes stay of each closed subscription", each)
+	}
+}
+
+// TestLayerIsNotTakenInTurns: SSRCs that claim one layer in turn, or in a format that nobody agreed on, do not replace each
+// other with every packet.
+func TestLayerIsNotTakenInTurns(t *testing.T) {
+	r := newRig(t)
+	alice, a := r.join("PA_a")
+	pub := publishSimulcast(alice, "TR_v")
+	x, y := encoder{rid: "q", ssrc: 10}, encoder{rid: "q", ssrc: 11}
+	holder := func() uint32 { return pub.streams[0].ssrc }
+	changes, was := 0, uint32(0)
+	for range 100 { // a second
+		r.now += 10 * ms
+		for _, e := range []*encoder{&x, &y} {
+			a.put(e.frame(true, 1)...)
+			if now := holder(); now != was {
+				changes, was = changes+1, now
+			}
+		}
+	}
+	if changes > 11 {
+		t.Errorf("the layer changed hands %d times in a second", changes)
+	}
+	r.now += 200 * ms
+	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 55, SSRC: 999}, Payload: []byte{1, 2, 3}}
+	set(&p, 1, 'v')
+	set(&p, 2, 'q')
+	a.put(p)
+	if holder() == 999 {
+		t.Error("a packet of an unknown format took the layer")
+	}
+	z := encoder{rid: "q", ssrc: 12}
+	a.put(z.frame(true, 1)...)
+	if holder() != 12 {
+		t.Error("a new encoder does not get its layer")
 	}
 }
 

@@ -97,6 +97,22 @@ func TestReplayIsRepairedAsItWasSent(t *testing.T) {
 	}
 }
 
+// TestReplayLeavesBeforeWhatFollows: what a newcomer is begun with is on the wire before a reader forwards the next frame.
+func TestReplayLeavesBeforeWhatFollows(t *testing.T) {
+	n := newNewcomer(t, 2)
+	n.carol.Subscribe(n.pub, sendVideo(300), sfu.TopLayer, false)
+	ticker := newBurst(n, new(sentCounters))
+	n.a.leg.tick(n.now, ticker) // and the ticker goes on with other legs
+	n.now += 33 * ms
+	n.a.put(n.layers[2].frame(false, 3)...)
+	ticker.Flush()
+	got := n.c.take()
+	decodes(t, got)
+	if len(got) != 9 {
+		t.Errorf("%d packets of three frames of three", len(got))
+	}
+}
+
 func TestNewcomerIsNotShownWhatDoesNotDecode(t *testing.T) {
 	for name, spoil := range map[string]func(n *newcomer){
 		"a packet is missing": func(n *newcomer) {

@@ -21,7 +21,7 @@ type stream struct {
 	rank    int   // of its section in the publication: 0 is the primary codec
 	svc     bool  // the packets name their spatial layer
 	id      uint8 // what the rewriting of subscriptions calls it; unique among the living ones of a publication
-	opened  int64
+	opened  int64 // ns, the leg's last input then
 
 	// under the leg's lock
 	rtx       uint32 // SSRC of its retransmissions; 0: not known
